@@ -1,0 +1,35 @@
+# make quickstart   the main job on this machine, against the real Codex CLI
+# make test         everything: lint, sanity, unit, system, molecule
+# make bench        every speed claim, side by side
+# make clean        removes all of it
+PYTHON ?= python3
+VENV   ?= $(CURDIR)/.venv
+CACHE  := $(CURDIR)/.cache
+READY  := $(VENV)/.requirements
+# Molecule and ansible-lint look for their helpers on PATH. Version managers' shims must not win over the venv.
+export PATH := $(VENV)/bin:$(PATH)
+# Caches and collections of this checkout only, so that nothing outside it is read or written.
+export ANSIBLE_HOME := $(CACHE)/ansible
+export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build install quickstart test test-lint test-sanity test-unit test-system test-molecule bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -4
+
+setup: $(READY)
+
+$(READY): tests/requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement tests/requirements.txt
+	touch $@
+
+test: test-lint test-sanity test-unit test-system test-molecule
+
+test-unit: $(READY)
+	$(VENV)/bin/pytest tests/unit
+
+test-system: $(READY)
+	$(VENV)/bin/pytest tests/system

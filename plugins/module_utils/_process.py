@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Identities, the privilege drop, and bounded runs of a command. Private to the collection alive.codex.
+
+No environment is ever inherited or remembered here: each call is given the one it uses.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+from typing import Mapping, NamedTuple, Sequence
+
+STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Identity(NamedTuple):
+    """Who a process runs as. ``name`` and ``home`` are passwd's, None for a bare UID without an entry."""
+
+    uid: int
+    gid: int
+    name: str | None = None
+    home: str | None = None
+
+    def __str__(self) -> str:
+        numbers = f"{self.uid}:{self.gid}"
+        return f"{self.name} ({numbers})" if self.name else numbers
+
+
+class Completed(NamedTuple):
+    """What a finished command left. ``rc`` is negative for a signal, as in subprocess; output is bytes."""
+
+    rc: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool
+
+
+def lookup_identity(spec: str) -> Identity:
+    """The identity that ``name``, ``uid`` or ``uid:gid`` names. A bare UID without passwd entry has its own number as
+    GID. Raises LookupError for a name that does not exist, ValueError for text of no such form."""
+    user, colon, group = spec.partition(":")
+    if colon and not (user.isdecimal() and group.isdecimal()):
+        raise ValueError(f"{spec!r} is not a user: give a name, a UID, or UID:GID")
+    if user.isdecimal():
+        return identity_of(int(user), int(group) if colon else None)
+    if not user:
+        raise ValueError("an empty text is not a user: give a name, a UID, or UID:GID")
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise LookupError(f"there is no user {user!r} on this host") from None
+    return Identity(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
+
+
+def identity_of(uid: int, gid: int | None = None) -> Identity:
+    """The identity of a numeric UID, with passwd's GID, name and home where there is an entry."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return Identity(uid, uid if gid is None else gid)
+    return Identity(uid, entry.pw_gid if gid is None else gid, entry.pw_name, entry.pw_dir)
+
+
+def current_identity() -> Identity:
+    """Who this process is."""
+    return identity_of(os.geteuid(), os.getegid())
+
+
+def become(identity: Identity) -> None:
+    """Turns this process into ``identity`` for good: groups cleared, real, effective and saved IDs set. Does nothing
+    where it is that identity already. Raises PermissionError where the process may not."""
+    if os.geteuid() != 0 and (os.getresuid(), os.getresgid()) == ((identity.uid,) * 3, (identity.gid,) * 3):
+        return
+    os.setgroups([])
+    os.setresgid(identity.gid, identity.gid, identity.gid)
+    os.setresuid(identity.uid, identity.uid, identity.uid)
+
+
+def bare_environment(identity: Identity, home: str) -> dict[str, str]:
+    """The least a program expects, and nothing of the caller's."""
+    name = identity.name or str(identity.uid)
+    return {"HOME": home, "PATH": STANDARD_PATH, "USER": name, "LOGNAME": name, "LANG": "C.UTF-8"}
+
+
+def run(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    timeout: float,
+    identity: Identity | None = None,
+    cwd: str = "/",
+    stdin: bytes = b"",
+) -> Completed:
+    """Runs a command to its end, at most ``timeout`` seconds; then its whole session's group is killed.
+
+    Raises OSError where it cannot be started, as subprocess does.
+    """
+    child = subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=None if identity is None else lambda: become(identity),
+    )
+    timed_out = False
+    try:
+        stdout, stderr = child.communicate(stdin, timeout)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        os.killpg(child.pid, signal.SIGKILL)
+        stdout, stderr = child.communicate()
+    return Completed(child.returncode, stdout, stderr, timed_out)
