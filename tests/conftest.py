@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ def _link_checkout() -> None:
 
 _link_checkout()
 sys.path.insert(0, str(COLLECTIONS))
+sys.path.insert(0, str(CHECKOUT / "tests"))
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
 
 
@@ -30,3 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason="NOT RUN: needs root, to drop privileges to other users"))
+
+
+@pytest.fixture
+def open_dir() -> Iterator[Path]:
+    """A temporary directory that every user can traverse; pytest's own lies below one that is 0700."""
+    path = Path(tempfile.mkdtemp(prefix="alive-codex-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)

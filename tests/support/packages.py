@@ -1,0 +1,48 @@
+"""Real packages from npm, installed once and kept in a cache that every user of the machine can read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+
+CODEX_VERSION = "0.169.0"
+
+
+def cache_dir() -> Path:
+    """Where downloads and file systems that tests need are kept between runs, outside the checkout."""
+    if os.geteuid() == 0:
+        path = Path("/var/cache/alive-codex")  # tenants of the tests run what lies here: no private HOME will do
+    else:
+        path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alive-codex"
+    path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return path
+
+
+def npm_install(package: str, version: str) -> Path:
+    """The directory of ``package`` at exactly ``version``, in npm's global layout; installed at the first call."""
+    prefix = cache_dir() / "npm" / f"{package.replace('/', '+')}@{version}"
+    prefix.parent.mkdir(exist_ok=True)
+    with (prefix.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not prefix.exists():
+            staging = prefix.with_name(f".staging-{prefix.name}")
+            subprocess.run(["rm", "-rf", staging], check=True)
+            subprocess.run(
+                ["npm", "install", "--global", "--ignore-scripts", "--prefix", staging, f"{package}@{version}"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                umask=0o022,
+            )
+            staging.rename(prefix)
+    return prefix / "lib" / "node_modules" / package
+
+
+def native_codex(version: str = CODEX_VERSION) -> Path:
+    """The native Codex binary of a release whose package has one, in whichever layout that release uses."""
+    return next(
+        path
+        for path in sorted(npm_install("@openai/codex", version).rglob("codex*"))
+        if path.is_file() and path.name in ("codex", "codex-x86_64-unknown-linux-musl") and "vendor" in path.parts
+    )
