@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV   ?= $(CURDIR)/.venv
 CACHE  := $(CURDIR)/.cache
 READY  := $(VENV)/.requirements
+CHECKOUT := $(CACHE)/checkout/ansible_collections/alive/codex
 # Molecule and ansible-lint look for their helpers on PATH. Version managers' shims must not win over the venv.
 export PATH := $(VENV)/bin:$(PATH)
 # Caches and collections of this checkout only, so that nothing outside it is read or written.
@@ -28,8 +29,25 @@ $(READY): tests/requirements.txt
 
 test: test-lint test-sanity test-unit test-system test-molecule
 
+# The working tree as a collection, for tools that find one by its place.
+$(CHECKOUT): ; @mkdir -p $(@D) && ln -sfn $(CURDIR) $@
+
+test-lint: $(READY) $(CHECKOUT)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	MYPYPATH=$(CACHE)/checkout $(VENV)/bin/mypy --cache-dir $(CACHE)/mypy --package ansible_collections.alive.codex.plugins
+	$(VENV)/bin/ansible-lint
+	$(VENV)/bin/antsibull-changelog lint
+
+test-sanity: $(READY)
+	$(VENV)/bin/python tests/sanity/run.py $(CACHE)/sanity
+
 test-unit: $(READY)
 	$(VENV)/bin/pytest tests/unit
 
 test-system: $(READY)
 	$(VENV)/bin/pytest tests/system
+
+# One row alone: make bench ROW=workspaces
+bench: $(READY)
+	cd tests && $(VENV)/bin/python -m bench $(CACHE)/bench.txt $(ROW)

@@ -67,7 +67,7 @@ def measure(row: Row) -> Report:
         for side in sides.values():
             side()
         seconds: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(rounds):
+        for _round in range(rounds):
             for name, side in sides.items():
                 seconds[name].append(_timed(side))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
