@@ -8,8 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from support.stub import ResponsesStub
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COLLECTIONS = CHECKOUT / ".cache" / "checkout"
@@ -43,3 +47,12 @@ def open_dir() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def stub() -> Iterator[ResponsesStub]:
+    """A Responses stub of this test's own."""
+    from support.stub import ResponsesStub
+
+    with ResponsesStub() as running:
+        yield running
