@@ -8,11 +8,12 @@ No environment is ever inherited or remembered here: each call is given the one 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import signal
 import subprocess
-from typing import Mapping, NamedTuple, Sequence
+from typing import Iterator, Mapping, NamedTuple, Sequence
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -78,6 +79,41 @@ def become(identity: Identity) -> None:
     os.setgroups([])
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
+
+
+@contextlib.contextmanager
+def acting_as(identity: Identity) -> Iterator[None]:
+    """For the length of the block, root has the rights of ``identity`` and no more in the file system, and what it
+    makes belongs to ``identity``. It stays root to the kernel otherwise: no signals or tracing by the tenant. Does
+    nothing in a process that is ``identity``. Supplementary groups must have been cleared."""
+    if os.geteuid() == identity.uid and os.getegid() == identity.gid:
+        yield
+        return
+    gid = os.getegid()
+    os.setegid(identity.gid)
+    try:
+        os.seteuid(identity.uid)
+        try:
+            yield
+        finally:
+            os.seteuid(os.getresuid()[2])
+    finally:
+        os.setegid(gid)
+
+
+def processes_by_user() -> dict[int, list[int]]:
+    """The PIDs of every UID that a process has, as its real, effective or saved one."""
+    found: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/status", "rb") as file:
+                    uids = next(line for line in file if line.startswith(b"Uid:")).split()[1:4]
+            except OSError:
+                continue
+            for uid in set(uids):
+                found.setdefault(int(uid), []).append(int(name))
+    return found
 
 
 def bare_environment(identity: Identity, home: str) -> dict[str, str]:
