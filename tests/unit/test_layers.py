@@ -13,7 +13,7 @@ PREFIX = "ansible_collections.alive.codex.plugins"
 # Top to bottom. A file imports from layers below its own, or from files of its own layer without a circle.
 LAYERS = {
     "what each face does": ["_exec", "_release", "_workspaces", "_prune"],
-    "pure": ["_args", "_events", "_sessions", "_toml", "_version"],
+    "pure": ["_args", "_events", "_sessions", "_toml", "_tomldoc", "_tomledit", "_version"],
     "operating system": ["_binary", "_process", "_safefs"],
 }
 # The two lowest layers do not know each other: data does not touch the host, and the host knows no formats of ours.
