@@ -233,8 +233,7 @@ class _Reader:
         if not self.follows("}"):
             while True:
                 self.space()
-                pair = self.pair((), table)
-                pairs.append(pair._replace(path=(*path, *pair.path)))
+                pairs.append(self.pair(path, table))
                 self.space()
                 if not self.follows(","):
                     break
