@@ -12,9 +12,18 @@ PREFIX = "ansible_collections.alive.codex.plugins"
 
 # Top to bottom. A file imports from layers below its own, or from files of its own layer without a circle.
 LAYERS = {
-    "what each face does": ["_exec", "_release", "_workspaces", "_prune"],
-    "pure": ["_args", "_events", "_sessions", "_toml", "_tomldoc", "_tomledit", "_version"],
-    "operating system": ["_binary", "_process", "_safefs"],
+    "what each face does": [
+        "_exec",
+        "_release",
+        "_workspaces",
+        "_prune",
+        "_prune_home",
+        "_codex_store",
+        "_claude_store",
+        "_state",
+    ],
+    "pure": ["_args", "_events", "_sessions", "_toml", "_units", "_version"],
+    "operating system": ["_binary", "_home", "_homes", "_inuse", "_process", "_safefs", "_tenant"],
 }
 # The two lowest layers do not know each other: data does not touch the host, and the host knows no formats of ours.
 PURE = set(LAYERS["pure"])

@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A HOME, seen from inside: directories below it, reached one component at a time. Private to the collection
+alive.codex."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from ansible_collections.alive.codex.plugins.module_utils._safefs import open_directory, opened, remove_tree
+
+
+class Size(NamedTuple):
+    """What a file or a tree takes: ``bytes``, and ``modified``, the newest modification of a file in it (of itself,
+    where it holds none)."""
+
+    bytes: int
+    modified: float
+
+
+class Home:
+    """Directories below one directory. No link is followed on the way to any of them; the last one stays open, as what
+    is asked about one after the other mostly lies together."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._path = ""
+        self._open = -1
+
+    def directory(self, path: str) -> int:
+        """The descriptor of ``a/b/c``, valid until the next call. OSError where it is no plain directory."""
+        if not path:
+            return self.fd
+        if path == self._path:
+            return self._open
+        self.close()
+        here = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
+        for name in path.split("/"):
+            with opened(here) as above:
+                here = open_directory(name, above)
+        self._path, self._open = path, here
+        return here
+
+    def close(self) -> None:
+        if self._path:
+            os.close(self._open)
+            self._path = ""
+
+    def names(self, path: str) -> list[str]:
+        """What is in the directory ``path``; nothing where there is none."""
+        try:
+            return os.listdir(self.directory(path))
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return []
+
+    def stat(self, path: str) -> os.stat_result:
+        above, _, name = path.rpartition("/")
+        return os.stat(name, dir_fd=self.directory(above), follow_symlinks=False)
+
+    def size(self, path: str) -> Size:
+        """Of a file, or of a directory with all that is in it. Links count as themselves."""
+        info = self.stat(path)
+        if not stat.S_ISDIR(info.st_mode):
+            return Size(used(info), info.st_mtime)
+        total, newest = 0, None
+        pending = [path]
+        while pending:
+            above = pending.pop()
+            with os.scandir(self.directory(above)) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(f"{above}/{entry.name}")
+                        continue
+                    inner = entry.stat(follow_symlinks=False)
+                    total += used(inner)
+                    newest = max(newest or 0, inner.st_mtime)
+        return Size(total, info.st_mtime if newest is None else newest)
+
+    def remove(self, path: str) -> None:
+        """Removes a file or a tree; nothing where it has gone already."""
+        above, _, name = path.rpartition("/")
+        try:
+            remove_tree(name, self.directory(above))
+        except FileNotFoundError:
+            return
+
+
+def used(info: os.stat_result) -> int:
+    """The bytes that removing a file frees: a sparse file is not as big as it says."""
+    return min(info.st_size, info.st_blocks * 512)
+
+
+def first_line(name: str, dir_fd: int, limit: int = 2**20) -> bytes:
+    """The first line of a regular file, as far as ``limit``; nothing of anything else."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    except OSError:
+        return b""
+    try:
+        piece = line = os.read(fd, 2**16)
+        while piece and b"\n" not in piece and len(line) < limit:
+            piece = os.read(fd, 2**16)
+            line += piece
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+    return line.partition(b"\n")[0]

@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prunes the sessions of many workspaces. Private to the collection alive.codex.
+
+Shared by the module ``codex_prune`` and the script that cron runs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Iterator, Sequence
+
+from ansible_collections.alive.codex.plugins.module_utils._homes import Workspace, each_workspace
+from ansible_collections.alive.codex.plugins.module_utils._inuse import open_names
+from ansible_collections.alive.codex.plugins.module_utils._prune_home import MAX_LISTED, HomePruner, Orders
+from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
+from ansible_collections.alive.codex.plugins.module_utils._sessions import UUID
+from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel, Job, Limits, run_jobs
+from ansible_collections.alive.codex.plugins.module_utils._units import format_size
+
+_MAX_PARALLEL = 4
+_COUNTS = ("pruned", "pruned_bytes", "kept", "kept_bytes", "in_use", "needed")
+_SWEPT = ("swept", "swept_bytes")
+
+Work = Callable[[Workspace], Callable[["Channel | None"], "dict[str, Any]"]]
+
+
+def in_each_home(root: str, names: Sequence[str] | None, work: Work) -> Iterator[dict[str, Any]]:
+    """Runs ``work`` in every workspace, as its owner, and yields each result in the order of names, with ``name``,
+    ``path``, ``owner`` and ``problems`` added."""
+    reports: dict[str, dict[str, Any]] = {}
+
+    def jobs() -> Iterator[Job]:
+        for workspace in each_workspace(root, names):
+            owner = "" if workspace.problem else f"{workspace.owner.uid}:{workspace.owner.gid}"
+            reports[workspace.name] = {
+                "name": printable(workspace.name),
+                "path": printable(workspace.path),
+                "owner": owner,
+                "problems": [workspace.problem] if workspace.problem else [],
+            }
+            if not workspace.problem:
+                yield Job(workspace.name, workspace.owner, workspace.fd, work(workspace))
+
+    for outcome in run_jobs(jobs(), min(os.cpu_count() or 1, _MAX_PARALLEL), Limits()):
+        report = reports[outcome.name]
+        problems = report["problems"] + ([outcome.error] if outcome.error else outcome.result.pop("problems"))
+        report.update(outcome.result, problems=problems)
+    for name in sorted(reports):
+        yield reports[name]
+
+
+def prune(root: str, names: Sequence[str] | None, orders: Orders) -> dict[str, Any]:
+    """Prunes all workspaces, or says what would be pruned. What it returns is what the module documents."""
+    # As root, this sees what other users than the owner have open; the owner looks again right before it removes.
+    open_ids = open_names(UUID)
+
+    def work(workspace: Workspace) -> Callable[[Channel | None], dict[str, Any]]:
+        known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
+        return lambda channel: HomePruner(workspace.fd, workspace.path, orders, known).run()
+
+    totals = dict.fromkeys((*_COUNTS, *_SWEPT), 0)
+    workspaces = []
+    listed = 0
+    for report in in_each_home(root, names, work):
+        stores = report.pop("stores", {})
+        counts = {key: sum(counted[key] for counted in stores.values()) for key in _COUNTS}
+        counts.update({key: report.get(key, 0) for key in _SWEPT})
+        report.update(counts, stores=stores, sessions=report.get("sessions", [])[: MAX_LISTED - listed])
+        listed += len(report["sessions"])
+        for key, count in counts.items():
+            totals[key] += count
+        workspaces.append(report)
+    problems = [f"{report['path']}: {text}" for report in workspaces for text in report["problems"]]
+    return {
+        "changed": bool(totals["pruned"] or totals["swept"]),
+        "totals": dict(totals, workspaces=len(workspaces)),
+        "workspaces": workspaces,
+        "problems": problems,
+    }
+
+
+def summary(result: dict[str, Any], dry_run: bool) -> str:
+    """The result for a person: a line for each workspace where something happened, and one for all."""
+    lines = []
+    for report in result["workspaces"]:
+        if report["pruned"] or report["swept"]:
+            lines.append(f"{report['name']}: {_in_words(report, dry_run)}")
+    lines += [f"PROBLEM: {text}" for text in result["problems"]]
+    totals = result["totals"]
+    lines.append(f"{totals['workspaces']} workspaces: {_in_words(totals, dry_run)}")
+    return "\n".join(lines)
+
+
+def _in_words(counts: dict[str, Any], dry_run: bool) -> str:
+    verb = "would prune" if dry_run else "pruned"
+    text = f"{verb} {counts['pruned']} sessions ({format_size(counts['pruned_bytes'])})"
+    if counts["swept"]:
+        text += f" and {counts['swept']} leftovers ({format_size(counts['swept_bytes'])})"
+    text += f"; {counts['kept']} stay ({format_size(counts['kept_bytes'])})"
+    reasons = [f"{counts[key]} {word}" for key, word in (("in_use", "in use"), ("needed", "needed")) if counts[key]]
+    return text + (f", of them {' and '.join(reasons)}" if reasons else "")

@@ -1,0 +1,296 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prunes the sessions of one HOME. Private to the collection alive.codex. Runs as the owner of that HOME."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import AbstractSet, Any, NamedTuple, Union
+
+from ansible_collections.alive.codex.plugins.module_utils._claude_store import ClaudeStore
+from ansible_collections.alive.codex.plugins.module_utils._codex_store import CodexStore
+from ansible_collections.alive.codex.plugins.module_utils._home import Home
+from ansible_collections.alive.codex.plugins.module_utils._inuse import open_names
+from ansible_collections.alive.codex.plugins.module_utils._process import bare_environment, current_identity, run
+from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
+from ansible_collections.alive.codex.plugins.module_utils._sessions import (
+    CLAUDE,
+    CODEX,
+    UUID,
+    Plan,
+    Rest,
+    Rules,
+    Session,
+    plan,
+)
+from ansible_collections.alive.codex.plugins.module_utils._state import Locked, StateDatabases, Strange
+
+# Sessions planned at a time, oldest first: bounds the memory, whatever a HOME holds.
+WINDOW = 20_000
+# Sessions that a report names; all are counted.
+MAX_LISTED = 1000
+_MAX_PROBLEMS = 20
+_DELETE_SECONDS = 30.0
+_FALLBACK_SECONDS = 240.0
+
+Store = Union[CodexStore, ClaudeStore]
+_STORES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexStore, CLAUDE: ClaudeStore}
+
+
+class Orders(NamedTuple):
+    """What to do in each HOME. ``now`` is seconds since the epoch; ``codex`` the CLI that deletes where the schema of
+    its databases is not known here."""
+
+    stores: tuple[str, ...]
+    rules: Rules
+    sweep: bool
+    now: float
+    dry_run: bool
+    codex: str
+
+
+class HomePruner:
+    """One HOME, once. ``open_ids``: sessions that a process is known to have open."""
+
+    def __init__(self, fd: int, path: str, orders: Orders, open_ids: AbstractSet[str]) -> None:
+        self.home = Home(fd)
+        self.path = path
+        self.orders = orders
+        self.open_ids = open_ids
+        self.stores: list[Store] = [_STORES[name](self.home) for name in orders.stores]
+        self.counts = {
+            name: {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
+            for name in orders.stores
+        }
+        self.listed: list[Session] = []
+        self.problems: list[str] = []
+        self.swept = self.swept_bytes = 0
+
+    def run(self) -> dict[str, Any]:
+        """Prunes, sweeps and reports."""
+        lower = (-float("inf"), "")
+        kept_bytes = 0
+        more = True
+        while more:
+            window, rest, more = self._window(lower, kept_bytes)
+            if not window:
+                break
+            lower = max((session.activity, session.id) for session in window)
+            gone = self._prune_window(window, rest)
+            kept_bytes += sum(session.bytes for session in window if session.id not in gone)
+        if self.orders.sweep:
+            for store in self.stores:
+                self._sweep(store)
+        for store in self.stores:
+            for problem in store.problems:
+                self._problem(problem)
+        return {
+            "stores": self.counts,
+            "swept": self.swept,
+            "swept_bytes": self.swept_bytes,
+            "sessions": [_described(session) for session in self.listed],
+            "problems": self.problems,
+        }
+
+    def _window(self, lower: tuple[float, str], kept_bytes: int) -> tuple[list[Session], Rest, bool]:
+        """The oldest sessions past ``lower`` that may have to go, at most WINDOW; what is newer; whether it may have
+        to go too."""
+        cutoff = self.orders.rules.cutoff(self.orders.now)
+        found: dict[tuple[str, str], Session] = {}
+        total_count = dict.fromkeys(self.orders.stores, 0)
+        total_bytes = dict.fromkeys(self.orders.stores, 0)
+        overflow = False
+        for store in self.stores:
+            name = store.name
+            for thread, activity, size, parts in store.scan():
+                if (activity, thread) <= lower:
+                    continue
+                total_count[name] += 1
+                total_bytes[name] += size
+                if activity < cutoff:
+                    key = (name, thread)
+                    other = found.get(key)
+                    if other:
+                        total_count[name] -= 1
+                        activity, size, parts = max(activity, other.activity), size + other.bytes, other.parts + parts
+                    found[key] = Session(name, thread, activity, size, parts)
+                    if len(found) >= 2 * WINDOW:
+                        overflow = True
+                        found = dict(sorted(found.items(), key=_age)[:WINDOW])
+        if len(found) > WINDOW:
+            overflow = True
+            found = dict(sorted(found.items(), key=_age)[:WINDOW])
+        window = list(found.values())
+        for session in window:
+            total_count[session.store] -= 1
+            total_bytes[session.store] -= session.bytes
+        if not overflow:
+            for name in self.orders.stores:
+                self.counts[name]["kept"] += total_count[name]
+                self.counts[name]["kept_bytes"] += total_bytes[name]
+        return window, Rest(total_count, kept_bytes + sum(total_bytes.values())), overflow
+
+    def _prune_window(self, window: list[Session], rest: Rest) -> set[str]:
+        """Plans and removes; the sessions that went, or would."""
+        in_use = set(self.open_ids)
+        needed: set[str] = set()
+        parents: dict[str, set[str]] = {}
+        parts = {session.id: session.parts for session in window}
+        spawned = self._spawned()
+        for store in self.stores:
+            in_use |= store.in_use()
+            for thread, path, ids in store.parents():
+                bases = parts.keys() & (ids | spawned.get(thread, set()))
+                if thread not in parts:
+                    needed |= bases
+                elif path in parts[thread]:
+                    parents.setdefault(thread, set()).update(bases)
+                else:
+                    needed.add(thread)  # another file of the same session is newer than these
+        decided = plan(window, self.orders.rules, self.orders.now, in_use, needed, parents, rest)
+        gone: set[str] = set()
+        for store in self.stores:
+            sessions = [session for session in decided.prune if session.store == store.name]
+            if sessions:
+                removed = sessions if self.orders.dry_run else self._remove(store, sessions)
+                gone |= {session.id for session in removed}
+                self._count(store.name, removed)
+        self._count_kept(window, decided, gone)
+        return gone
+
+    def _count(self, store: str, removed: list[Session]) -> None:
+        self.counts[store]["pruned"] += len(removed)
+        self.counts[store]["pruned_bytes"] += sum(session.bytes for session in removed)
+        self.listed += removed[: MAX_LISTED - len(self.listed)]
+
+    def _count_kept(self, window: list[Session], decided: Plan, gone: AbstractSet[str]) -> None:
+        for session in window:
+            if session.id not in gone:
+                self.counts[session.store]["kept"] += 1
+                self.counts[session.store]["kept_bytes"] += session.bytes
+        for reason, sessions in (("in_use", decided.in_use), ("needed", decided.needed)):
+            for session in sessions:
+                self.counts[session.store][reason] += 1
+
+    def _spawned(self) -> dict[str, set[str]]:
+        """What Codex's databases know of a session's parents. Where they cannot be read, rollouts alone tell."""
+        found: dict[str, set[str]] = {}
+        if CODEX in self.orders.stores:
+            try:
+                with StateDatabases(self.home.directory(".codex")) as state:
+                    for child, parent in state.spawned():
+                        found.setdefault(child, set()).add(parent)
+            except (FileNotFoundError, NotADirectoryError, Strange, Locked):
+                pass  # said, where it matters, when their rows are to go
+        return found
+
+    def _remove(self, store: Store, sessions: list[Session]) -> list[Session]:
+        """Removes what nobody has touched since it was planned; what went."""
+        try:
+            deleted: list[Session] = []
+            forget = store.name == CODEX
+            if forget:
+                try:
+                    with StateDatabases(self.home.directory(".codex")):
+                        pass
+                except Strange as strange:
+                    deleted = self._delete_with_codex(sessions, str(strange))
+                    forget = False
+            with store.closed():
+                running = store.in_use() | open_names(UUID).get(os.geteuid(), set())
+                due = [s for s in sessions if s not in deleted and s.id not in running and self._untouched(s)]
+                if forget:
+                    # Rows first: whatever stops us now, the next run finds the file, and forgets it again.
+                    with StateDatabases(self.home.directory(".codex")) as state:
+                        state.forget(session.id for session in due)
+                return deleted + [session for session in due if self._unlink(session)]
+        except (OSError, Locked, Strange) as error:
+            self._problem(f"{store.name}: nothing more was pruned: {error}")
+            return deleted
+
+    def _untouched(self, session: Session) -> bool:
+        try:
+            return all(self.home.size(part).modified <= session.activity for part in session.parts)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+    def _unlink(self, session: Session) -> bool:
+        for part in session.parts:
+            try:
+                self.home.remove(part)
+            except OSError as error:
+                self._problem(f"{printable(part)}: {error.strerror}")
+                return False
+        return True
+
+    def _delete_with_codex(self, sessions: list[Session], strange: str) -> list[Session]:
+        """Has the CLI itself delete what it can; what went."""
+        deleted: list[Session] = []
+        deadline = time.monotonic() + _FALLBACK_SECONDS
+        environment = bare_environment(current_identity(), self.path)
+        for session in sessions:
+            if time.monotonic() > deadline:
+                break
+            try:
+                end = run([self.orders.codex, "delete", "--force", session.id], environment, _DELETE_SECONDS)
+                said = end.stderr.decode(errors="replace").strip()[-200:]
+                failed = said or "no reason given" if end.rc else ""
+            except OSError as error:
+                failed = str(error)
+            if failed:
+                self._problem(
+                    f"Codex's databases are not as known ({strange}), and {self.orders.codex} delete failed ({failed}):"
+                    " rows of pruned sessions stay in them"
+                )
+                break
+            deleted.append(session)
+        return deleted
+
+    def _sweep(self, store: Store) -> None:
+        live = set(self.open_ids) | store.in_use()
+        for path, size in list(store.leftovers(self.orders.now, live)):
+            try:
+                if not self.orders.dry_run:
+                    self.home.remove(path)
+                self.swept += 1
+                self.swept_bytes += size
+            except OSError as error:
+                self._problem(f"{printable(path)}: {error.strerror}")
+        if isinstance(store, CodexStore):
+            self.swept += store.remove_empty_dates(self.orders.now, self.orders.dry_run)
+            self._checkpoint(store)
+
+    def _checkpoint(self, store: CodexStore) -> None:
+        logs = store.forgotten_logs(self.orders.now)
+        if not logs:
+            return
+        self.swept += len(logs)
+        self.swept_bytes += sum(self.home.size(f".codex/{name}").bytes for name in logs)
+        if not self.orders.dry_run:
+            try:
+                with StateDatabases(self.home.directory(".codex")) as state:
+                    state.checkpoint()
+            except (Strange, Locked) as error:
+                self._problem(f"codex: write-ahead logs stay: {error}")
+
+    def _problem(self, text: str) -> None:
+        if text not in self.problems and len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(text)
+
+
+def _age(item: tuple[tuple[str, str], Session]) -> tuple[float, str]:
+    return item[1].activity, item[1].id
+
+
+def _described(session: Session) -> dict[str, Any]:
+    return {
+        "store": session.store,
+        "id": session.id,
+        "path": printable(session.parts[-1]),
+        "bytes": session.bytes,
+        "last_activity": session.activity,
+    }

@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a session is, and which sessions go. Private to the collection alive.codex. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import AbstractSet, Any, Iterable, Mapping, NamedTuple, Sequence
+
+CODEX = "codex"
+CLAUDE = "claude"
+STORES = (CODEX, CLAUDE)
+
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+# Names are searched a million times a run: patterns are compiled here, and anchored by fullmatch where they are used.
+UUID = re.compile(_UUID)
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}"
+ROLLOUT = re.compile(rf"rollout-{_TIME}-({_UUID})\.jsonl(?:\.zst)?")
+CLAUDE_TRANSCRIPT = re.compile(rf"({_UUID})\.jsonl")
+# What a session header calls the session that it continues, was forked from, or was spawned by.
+_PARENT_KEYS = ("forked_from_id", "parent_thread_id", "thread_id")
+_PARENT_HINT = re.compile(rb'"(?:forked_from_id|parent_thread_id|history_base)"')
+
+
+class Session(NamedTuple):
+    """One session. ``activity`` is seconds since the epoch; ``parts`` are paths below HOME, files and directories."""
+
+    store: str
+    id: str
+    activity: float
+    bytes: int
+    parts: tuple[str, ...]
+
+
+class Rules(NamedTuple):
+    """What may stay. Ages in seconds; None is no limit."""
+
+    max_age: float | None = None
+    keep_last: int = 0
+    max_bytes: int | None = None
+
+    def cutoff(self, now: float) -> float:
+        """Only a session whose last activity lies before this may have to go."""
+        if self.max_bytes is not None:
+            return math.inf
+        return -math.inf if self.max_age is None else now - self.max_age
+
+
+class Rest(NamedTuple):
+    """Sessions that stay whatever the plan, because all are newer than those that are up for it: how many of each
+    store, and their bytes."""
+
+    counts: Mapping[str, int]
+    bytes: int
+
+
+NO_REST = Rest({}, 0)
+
+
+class Plan(NamedTuple):
+    """``prune``: what goes, oldest first. ``in_use`` and ``needed``: what would go, but a process has it open, or a
+    session that stays was forked from it or spawned by it."""
+
+    prune: list[Session]
+    in_use: list[Session]
+    needed: list[Session]
+
+
+def parents_in_header(line: bytes) -> frozenset[str]:
+    """The sessions that a rollout's first line says it depends on. A line that nobody can read depends on nothing: the
+    CLI cannot resume such a session either."""
+    if not _PARENT_HINT.search(line):
+        return frozenset()
+    try:
+        payload = json.loads(line)["payload"]
+        return frozenset(_parents(payload)) - {payload.get("id")}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return frozenset()
+
+
+def _parents(payload: Mapping[str, Any]) -> Iterable[str]:
+    source = payload.get("source")
+    subagent = source.get("subagent") if isinstance(source, dict) else None
+    spawn = subagent.get("thread_spawn") if isinstance(subagent, dict) else None
+    for holder, keys in (
+        (payload, _PARENT_KEYS[:2]),
+        (payload.get("history_base"), _PARENT_KEYS[2:]),
+        (spawn, _PARENT_KEYS[1:2]),
+    ):
+        if isinstance(holder, dict):
+            for key in keys:
+                if isinstance(holder.get(key), str):
+                    yield holder[key]
+
+
+def plan(
+    sessions: Sequence[Session],
+    rules: Rules,
+    now: float,
+    in_use: AbstractSet[str] = frozenset(),
+    needed: AbstractSet[str] = frozenset(),
+    parents: Mapping[str, AbstractSet[str]] | None = None,
+    rest: Rest = NO_REST,
+) -> Plan:
+    """Decides which of ``sessions`` go.
+
+    Those whose last activity is more than ``max_age`` ago, then the oldest until the others have at most ``max_bytes``;
+    but never the newest ``keep_last`` of each store, one of ``in_use``, one that the ``rest`` needs (``needed``), nor
+    one that a session which stays needs (``parents``: what each session needs).
+    """
+    by_id = {session.id: session for session in sessions}
+    ancestors = {child: ids & by_id.keys() for child, ids in (parents or {}).items() if child in by_id}
+    order = _oldest_first(sessions, ancestors)
+    newest = _newest(sessions, rules.keep_last, rest)
+    protected = _with_ancestors(({s.id for s in sessions} & (in_use | needed)) | newest, ancestors)
+
+    def aged(activity: float) -> bool:
+        return rules.max_age is not None and now - activity > rules.max_age
+
+    remaining = rest.bytes + sum(session.bytes for session in sessions)
+    due: list[Session] = []
+    going: set[str] = set()
+    for session, family_activity in order:
+        too_much = rules.max_bytes is not None and remaining > rules.max_bytes
+        if aged(session.activity) or too_much:
+            due.append(session)
+        if (aged(family_activity) or too_much) and session.id not in protected:
+            going.add(session.id)
+            remaining -= session.bytes
+    # Only a circle of dependencies, which no CLI writes, can still hold a session that goes: it stays whole.
+    going -= _with_ancestors(by_id.keys() - going, ancestors)
+    return Plan(
+        prune=[session for session in due if session.id in going],
+        in_use=[session for session in due if session.id in in_use],
+        needed=[s for s in due if s.id not in going and s.id not in in_use and s.id not in newest],
+    )
+
+
+def _newest(sessions: Sequence[Session], keep_last: int, rest: Rest) -> set[str]:
+    kept: set[str] = set()
+    for store in STORES:
+        room = keep_last - rest.counts.get(store, 0)
+        if room > 0:
+            own = sorted((s for s in sessions if s.store == store), key=lambda s: (s.activity, s.id), reverse=True)
+            kept.update(session.id for session in own[:room])
+    return kept
+
+
+def _with_ancestors(ids: AbstractSet[str], ancestors: Mapping[str, AbstractSet[str]]) -> set[str]:
+    reached: set[str] = set()
+    pending = list(ids)
+    while pending:
+        current = pending.pop()
+        if current not in reached:
+            reached.add(current)
+            pending.extend(ancestors.get(current, ()))
+    return reached
+
+
+def _oldest_first(
+    sessions: Sequence[Session], ancestors: Mapping[str, AbstractSet[str]]
+) -> list[tuple[Session, float]]:
+    """Each session with the newest activity of itself and all that need it, oldest first, and what needs another before
+    that other: so every first part of this order can go without leaving a session that misses its base."""
+    by_id = {session.id: session for session in sessions}
+    order: list[tuple[Session, float]] = []
+    seen: set[str] = set()
+    for newest in sorted(sessions, key=lambda s: (s.activity, s.id), reverse=True):
+        # Depth first, without recursion (a tenant decides the depth): ancestors are finished before what needs them.
+        stack = [(newest.id, False)]
+        while stack:
+            current, finished = stack.pop()
+            if finished:
+                order.append((by_id[current], newest.activity))
+            elif current not in seen:
+                seen.add(current)
+                stack.append((current, True))
+                stack.extend((ancestor, False) for ancestor in sorted(ancestors.get(current, ())))
+    order.reverse()
+    return order

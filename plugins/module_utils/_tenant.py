@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Work that is done as other users: one child process each, bounded. Private to the collection alive.codex.
+
+A child has dropped to its user for good before it does anything, sits in that user's directory, holds no descriptor
+but that one and its pipes, and may be stopped, starved or killed by its user: the parent waits for none of them longer
+than its limit, and believes nothing but a bounded JSON document. As the drop makes the child undumpable, its user can
+neither trace it nor read its memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import selectors
+import signal
+import time
+import traceback
+from typing import Any, Callable, Iterable, Iterator, NamedTuple
+
+from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become
+
+MAX_REPORT = 8 * 2**20
+_PR_SET_PDEATHSIG = 1
+_CHUNK = 2**16
+
+
+class Limits(NamedTuple):
+    """What one child may use: ``seconds`` of the clock (and of processor time), ``memory`` in bytes."""
+
+    seconds: float = 600.0
+    memory: int = 256 * 2**20
+
+
+class Sink(NamedTuple):
+    """Where a child's bulk data go, written by the parent. ``write`` is called with each piece, ``close`` once, with
+    whether all of it came; its errors become the child's."""
+
+    write: Callable[[bytes], None]
+    close: Callable[[bool], None]
+
+
+class Channel(NamedTuple):
+    """The child's side of its bulk data: ``data`` to write to; ``stored()`` after closing it, which waits until the
+    parent has everything in place and raises OSError where it has not."""
+
+    data: int
+    answer: int
+
+    def stored(self) -> None:
+        os.close(self.data)
+        if os.read(self.answer, 1) != b"+":
+            raise OSError("the archive could not be written")
+
+
+class Job(NamedTuple):
+    """``work`` runs as ``identity`` in ``directory`` (a descriptor, which is the job's to close) and returns what JSON
+    can hold."""
+
+    name: str
+    identity: Identity
+    directory: int
+    work: Callable[[Channel | None], dict[str, Any]]
+    sink: Sink | None = None
+
+
+class Outcome(NamedTuple):
+    """What a job returned, or ``error``: why it did not end well."""
+
+    name: str
+    result: dict[str, Any]
+    error: str
+
+
+class _Running:
+    def __init__(self, job: Job, limits: Limits) -> None:
+        self.job = job
+        self.report = bytearray()
+        self.deadline = time.monotonic() + limits.seconds
+        self.seconds = limits.seconds
+        self.error = ""
+        self.report_fd, report_out = os.pipe()
+        self.data_fd = self.answer_fd = -1
+        channel = None
+        inner = [report_out]
+        if job.sink:
+            self.data_fd, data_out = os.pipe()
+            answer_in, self.answer_fd = os.pipe()
+            channel = Channel(data_out, answer_in)
+            inner += channel
+        self.pid = os.fork()
+        if self.pid == 0:
+            _child(job, report_out, channel, limits)
+        for fd in (*inner, job.directory):
+            os.close(fd)
+
+    def fds(self) -> list[int]:
+        return [fd for fd in (self.report_fd, self.data_fd) if fd >= 0]
+
+    def receive(self, fd: int) -> bool:
+        """Takes what has arrived; False at the end of that pipe, which is closed then."""
+        piece = os.read(fd, _CHUNK)
+        if fd == self.report_fd:
+            self.report += piece
+            if len(self.report) > MAX_REPORT:
+                self.stop("reported more than can be taken")
+        elif self.job.sink:
+            self._store(self.job.sink, piece)
+        if piece:
+            return True
+        os.close(fd)
+        if fd == self.report_fd:
+            self.report_fd = -1
+        else:
+            self.data_fd = -1
+        return False
+
+    def _store(self, sink: Sink, piece: bytes) -> None:
+        try:
+            if piece:
+                if not self.error:
+                    sink.write(piece)
+                return
+            sink.close(not self.error)
+            if not self.error:
+                os.write(self.answer_fd, b"+")
+        except BrokenPipeError:
+            pass  # the child has died; its status says how
+        except OSError as error:
+            self.stop(f"the archive could not be written: {error}")
+        if not piece:
+            os.close(self.answer_fd)
+            self.answer_fd = -1
+
+    def stop(self, reason: str) -> None:
+        self.error = self.error or reason
+        os.kill(self.pid, signal.SIGKILL)
+
+    def outcome(self) -> Outcome:
+        _, status = os.waitpid(self.pid, 0)
+        result: dict[str, Any] = {}
+        if not self.error and os.WIFSIGNALED(status):
+            self.error = f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        if not self.error:
+            try:
+                result = json.loads(self.report.decode())
+                self.error = result.pop("error", "")
+            except (ValueError, AttributeError):
+                self.error = f"ended with {status} and no report"
+        return Outcome(self.job.name, result, self.error)
+
+
+def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Outcome]:
+    """Runs every job in a child of its own, ``parallel`` at a time, and yields each outcome as it comes."""
+    pending = iter(jobs)
+    running: dict[int, _Running] = {}
+    selector = selectors.DefaultSelector()
+    exhausted = False
+    try:
+        while True:
+            while not exhausted and len(running) < parallel:
+                job = next(pending, None)
+                if job is None:
+                    exhausted = True
+                    break
+                child = _Running(job, limits)
+                running[child.pid] = child
+                for fd in child.fds():
+                    selector.register(fd, selectors.EVENT_READ, child)
+            if not running:
+                return
+            wait = min(child.deadline for child in running.values()) - time.monotonic()
+            for key, _ in selector.select(max(wait, 0)):
+                child = key.data
+                selector.unregister(key.fd)
+                if child.receive(key.fd):
+                    selector.register(key.fd, selectors.EVENT_READ, child)
+                elif not child.fds():
+                    del running[child.pid]
+                    yield child.outcome()
+            for child in running.values():
+                if time.monotonic() > child.deadline:
+                    child.stop(f"took longer than {child.seconds:.0f} s and was stopped")
+                    child.deadline = float("inf")
+    finally:
+        for child in running.values():
+            child.stop("")
+            child.outcome()
+        selector.close()
+
+
+def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> None:
+    """Never returns, and runs nothing of the parent's on the way out."""
+    status = 1
+    try:
+        _close_all_but({0, 1, 2, job.directory, report, *(channel or ())})
+        become(job.identity)
+        # Only after the drop, which clears it: nobody works on when the parent is gone.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.umask(0o077)
+        os.fchdir(job.directory)
+        for kind, value in (
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_CPU, int(limits.seconds) + 1),
+            (resource.RLIMIT_DATA, limits.memory),
+        ):
+            _, hard = resource.getrlimit(kind)
+            soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (soft, soft))
+        try:
+            document = job.work(channel)
+        except MemoryError:
+            document = {"error": f"needed more than {limits.memory // 2**20} MiB of memory"}
+        except OSError as error:
+            document = {"error": str(error)}
+        except Exception:
+            document = {"error": traceback.format_exc(limit=-3).strip()}
+        rest = memoryview(json.dumps(document).encode())
+        while rest:
+            rest = rest[os.write(report, rest) :]
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in kept:
+            with contextlib.suppress(OSError):  # the listing's own has gone already
+                os.close(fd)

@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ages and sizes as people write them. Private to the collection alive.codex. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_AGE = re.compile(r"([0-9]+)([smhdw])")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def parse_age(text: str) -> float | None:
+    """Seconds in ``30d``, ``12h``, ``45m``, ``90s`` or ``2w``; None for ``0``, which is off. Raises ValueError."""
+    if text.strip() == "0":
+        return None
+    match = _AGE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not an age: give a number with s, m, h, d or w, such as 30d, or 0 for off")
+    return float(int(match.group(1)) * _SECONDS[match.group(2)])
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes in ``10G``, ``1.5 GiB``, ``500MB`` or ``4096`` (K is 1024); None for ``0``, which is off. Raises
+    ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a size: give a number with K, M, G or T, such as 10G, or 0 for off")
+    return int(float(match.group(1)) * _BYTES[match.group(2).upper()]) or None
+
+
+def format_size(count: int) -> str:
+    """``1.5 GiB``; below a KiB, ``12 B``."""
+    if count < 1024:
+        return f"{count} B"
+    size, units = count / 1024, ["KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop(0)
+    return f"{size:.1f} {units[0]}"

@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: codex_prune
+short_description: Prunes the sessions of Codex and Claude in workspaces
+version_added: "0.1.0"
+description:
+  - Removes sessions that nobody has used for a while, or that take too much room, from every workspace below a root.
+  - Works in each workspace as its owner, in a process that has dropped to that user, and follows no link out of it.
+    Started as root, it prunes every workspace that is not root's own; started unprivileged, those of that user.
+  - The rows of Codex's own databases that name a session go with it. Where their schema is not known to this module,
+    C(codex delete) removes the session; where that fails too, rows stay, and the result says so.
+  - A session stays while a turn runs in it or a process has it open, and as long as a session that stays was forked
+    from it or spawned by it.
+  - One broken workspace stops no other. What went wrong is in RV(problems), and each is a warning.
+author:
+  - Alive maintainers (@alive)
+options:
+  root:
+    description: The directory that holds the workspaces' HOMEs.
+    type: path
+    default: /var/lib/claude-sessions
+  workspaces:
+    description:
+      - The names of the workspaces to prune.
+      - If not given, all of them.
+    type: list
+    elements: str
+  stores:
+    description: Whose sessions to prune.
+    type: list
+    elements: str
+    choices: [codex, claude]
+    default: [codex, claude]
+  max_age:
+    description:
+      - How long after its last activity a session goes, as a number with V(s), V(m), V(h), V(d) or V(w).
+      - V(0) means that age is no reason.
+    type: str
+    default: 30d
+  keep_last:
+    description: So many of the newest sessions of each store always stay in each workspace.
+    type: int
+    default: 0
+  max_bytes:
+    description:
+      - How much all sessions of one workspace may take, as a number with V(K), V(M), V(G) or V(T) (powers of 1024).
+        Past that, the oldest go.
+      - V(0) means that size is no reason.
+    type: str
+    default: "0"
+  sweep:
+    description:
+      - Whether to remove what belongs to no session too, shell snapshots and temporary clones of a day ago, Claude's
+        shell snapshots of 30 days ago, and empty date directories of past days; and to checkpoint write-ahead logs
+        that nobody has written to for an hour.
+    type: bool
+    default: true
+  codex_path:
+    description: The Codex CLI that deletes sessions where the schema of its databases is not known.
+    type: path
+    default: /usr/local/bin/codex
+  now:
+    description:
+      - The time to count ages from, in seconds since the epoch.
+      - If not given, the clock of the host. Meant for tests.
+    type: float
+attributes:
+  check_mode:
+    support: full
+    description: Reports what would be pruned, and removes nothing.
+  diff_mode:
+    support: full
+    description: Shows the sessions that are removed, at most 1000.
+  platform:
+    support: full
+    platforms: linux
+    description: Runs on Linux.
+seealso:
+  - module: alive.codex.codex_sessions_info
+  - ref: alive.codex.codex_prune <ansible_collections.alive.codex.codex_prune_role>
+    description: The role that installs the same as a cron job.
+"""
+
+EXAMPLES = r"""
+- name: See what a month's limit would prune
+  alive.codex.codex_prune:
+    max_age: 30d
+  check_mode: true
+  become: true
+
+- name: Keep a week, never less than ten sessions, at most 5 GiB in a workspace
+  alive.codex.codex_prune:
+    max_age: 7d
+    keep_last: 10
+    max_bytes: 5G
+  become: true
+
+- name: Prune the Codex sessions of two workspaces
+  alive.codex.codex_prune:
+    workspaces: [acme, globex]
+    stores: [codex]
+  become: true
+"""
+
+RETURN = r"""
+totals:
+  description: What went and what stayed, in all workspaces together.
+  returned: success
+  type: dict
+  contains:
+    workspaces: {description: How many workspaces were looked at., type: int, returned: success}
+    pruned: {description: Sessions that went., type: int, returned: success}
+    pruned_bytes: {description: What they took on disk., type: int, returned: success}
+    kept: {description: Sessions that stay., type: int, returned: success}
+    kept_bytes: {description: What they take on disk., type: int, returned: success}
+    in_use: {description: Sessions that would have gone but are in use., type: int, returned: success}
+    needed: {description: Sessions that would have gone but are needed by one that stays., type: int, returned: success}
+    swept: {description: Leftovers that went., type: int, returned: success}
+    swept_bytes: {description: What they took on disk., type: int, returned: success}
+workspaces:
+  description:
+    - Each workspace with the same counts, and more.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: The workspace., type: str, returned: success}
+    path: {description: Its HOME., type: str, returned: success}
+    owner: {description: The UID and GID that own it., type: str, returned: success, sample: "20001:20001"}
+    stores: {description: The counts of sessions for each store., type: dict, returned: success}
+    sessions:
+      description: The sessions that went, oldest first; at most 1000 in one result.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        store: {description: V(codex) or V(claude)., type: str, returned: success}
+        id: {description: The session's or thread's ID., type: str, returned: success}
+        path: {description: Where it was, below HOME., type: str, returned: success}
+        bytes: {description: What it took on disk., type: int, returned: success}
+        last_activity: {description: When it was last used, in seconds since the epoch., type: float, returned: success}
+    problems: {description: What went wrong in this workspace., type: list, elements: str, returned: success}
+problems:
+  description: What went wrong, with the workspace it went wrong in. Empty when all went well.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._prune import prune
+from ansible_collections.alive.codex.plugins.module_utils._prune_home import Orders
+from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES, Rules
+from ansible_collections.alive.codex.plugins.module_utils._units import parse_age, parse_size
+
+
+def orders_from(params: dict[str, Any], dry_run: bool) -> Orders:
+    if params["keep_last"] < 0:
+        raise ValueError("keep_last must not be negative")
+    return Orders(
+        stores=tuple(dict.fromkeys(params["stores"])),
+        rules=Rules(parse_age(params["max_age"]), params["keep_last"], parse_size(params["max_bytes"])),
+        sweep=params["sweep"],
+        now=time.time() if params["now"] is None else params["now"],
+        dry_run=dry_run,
+        codex=params["codex_path"],
+    )
+
+
+def diff_of(result: dict[str, Any]) -> dict[str, str]:
+    lines = [f"{home['path']}/{session['path']}" for home in result["workspaces"] for session in home["sessions"]]
+    return {"before": "".join(f"{line}\n" for line in lines), "after": ""}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "path", "default": "/var/lib/claude-sessions"},
+            "workspaces": {"type": "list", "elements": "str"},
+            "stores": {"type": "list", "elements": "str", "choices": list(STORES), "default": list(STORES)},
+            "max_age": {"type": "str", "default": "30d"},
+            "keep_last": {"type": "int", "default": 0},
+            "max_bytes": {"type": "str", "default": "0"},
+            "sweep": {"type": "bool", "default": True},
+            "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
+            "now": {"type": "float"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        orders = orders_from(module.params, module.check_mode)
+        result = prune(module.params["root"], module.params["workspaces"], orders)
+    except (ValueError, OSError) as error:
+        module.fail_json(msg=f"nothing was pruned: {error}")
+    for problem in result["problems"]:
+        module.warn(problem)
+    if module._diff:
+        result["diff"] = diff_of(result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
