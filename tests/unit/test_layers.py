@@ -22,7 +22,7 @@ LAYERS = {
         "_claude_store",
         "_state",
     ],
-    "pure": ["_args", "_events", "_sessions", "_toml", "_units", "_version"],
+    "pure": ["_args", "_events", "_sessions", "_toml", "_tomldoc", "_tomledit", "_units", "_version"],
     "operating system": ["_binary", "_home", "_homes", "_inuse", "_process", "_safefs", "_tenant"],
 }
 # The two lowest layers do not know each other: data does not touch the host, and the host knows no formats of ours.
