@@ -9,11 +9,15 @@ No environment is ever inherited or remembered here: each call is given the one 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pwd
 import signal
 import subprocess
 from typing import Iterator, Mapping, NamedTuple, Sequence
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -129,11 +133,21 @@ def run(
     identity: Identity | None = None,
     cwd: str = "/",
     stdin: bytes = b"",
+    umask: int = 0o022,
+    keep_open: Sequence[int] = (),
 ) -> Completed:
     """Runs a command to its end, at most ``timeout`` seconds; then its whole session's group is killed.
 
-    Raises OSError where it cannot be started, as subprocess does.
+    It does not outlive this process either, and inherits the descriptors ``keep_open`` alone. Raises OSError where it
+    cannot be started, as subprocess does.
     """
+
+    def prepare() -> None:
+        os.umask(umask)
+        if identity is not None:
+            become(identity)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which would clear it
+
     child = subprocess.Popen(
         list(argv),
         env=dict(env),
@@ -142,7 +156,8 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=None if identity is None else lambda: become(identity),
+        preexec_fn=prepare,
+        pass_fds=keep_open,
     )
     timed_out = False
     try:

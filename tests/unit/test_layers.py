@@ -15,6 +15,9 @@ LAYERS = {
     "what each face does": [
         "_exec",
         "_release",
+        "_install",
+        "_npm",
+        "_tarballs",
         "_workspaces",
         "_prune",
         "_prune_home",
@@ -23,7 +26,7 @@ LAYERS = {
         "_state",
     ],
     "pure": ["_args", "_events", "_sessions", "_toml", "_tomldoc", "_tomledit", "_units", "_version"],
-    "operating system": ["_binary", "_home", "_homes", "_inuse", "_process", "_safefs", "_tenant"],
+    "operating system": ["_access", "_binary", "_home", "_homes", "_inuse", "_process", "_safefs", "_tenant", "_tree"],
 }
 # The two lowest layers do not know each other: data does not touch the host, and the host knows no formats of ours.
 PURE = set(LAYERS["pure"])

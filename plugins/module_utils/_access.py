@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who can reach a path, and who could change it. Private to the collection alive.codex.
+
+Judged by owner, group and mode bits. Ask the kernel too, by trying as the user in question, where it matters.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from typing import Iterable, Iterator
+
+from ansible_collections.alive.codex.plugins.module_utils._process import Identity
+
+MAX_LINKS = 40  # as the kernel
+
+
+def walk_chain(path: str) -> list[tuple[str, os.stat_result]]:
+    """Every file that opening ``path`` goes through, with its lstat: each directory, each symbolic link on the way, and
+    last what it leads to. Raises OSError at the first that is missing or cannot be looked at."""
+    chain: dict[str, os.stat_result] = {}
+    links = 0
+    current = "/"
+    chain[current] = os.lstat(current)
+    rest = [part for part in os.path.abspath(path).split("/") if part]
+    while rest:
+        part = rest.pop(0)
+        if part == "..":
+            current = os.path.dirname(current)
+            continue
+        step = os.path.join(current, part)
+        info = chain[step] = os.lstat(step)
+        if stat.S_ISLNK(info.st_mode):
+            links += 1
+            if links > MAX_LINKS:
+                raise OSError(f"{path}: too many symbolic links")
+            target = os.readlink(step)
+            if target.startswith("/"):
+                current = "/"
+            rest = [p for p in target.split("/") if p not in ("", ".")] + rest
+        else:
+            current = step
+    final = chain.pop(current)
+    return [*chain.items(), (current, final)]
+
+
+def blocked_at(path: str, identity: Identity) -> str | None:
+    """The first directory on the way to ``path`` that the identity cannot go through; None where there is none."""
+    for name, info in walk_chain(path)[:-1]:
+        if stat.S_ISDIR(info.st_mode) and not may(info, identity, 0o1):
+            return name
+    return None
+
+
+def may(info: os.stat_result, identity: Identity, bits: int) -> bool:
+    """Whether the identity has all of ``bits`` (4 reads, 2 writes, 1 runs) on the file."""
+    if identity.uid == 0:
+        return True
+    if info.st_uid == identity.uid:
+        shift = 6
+    elif info.st_gid == identity.gid:
+        shift = 3
+    else:
+        shift = 0
+    return (info.st_mode >> shift) & bits == bits
+
+
+def changeable(path: str, trusted: Iterable[int]) -> Iterator[str]:
+    """In words, each way in which a user other than root and the ``trusted`` UIDs could change what ``path`` leads to:
+    its owner, or permission to write to it or to a directory on the way."""
+    owners = {0, *trusted}
+    for name, info in walk_chain(path):
+        directory = stat.S_ISDIR(info.st_mode)
+        sticky = directory and bool(info.st_mode & stat.S_ISVTX)
+        if info.st_uid not in owners:
+            yield f"{name} belongs to {_user_name(info.st_uid)}"
+        if stat.S_ISLNK(info.st_mode):
+            continue  # a link's mode means nothing; who may replace it is its directory's matter
+        if info.st_mode & stat.S_IWOTH and not sticky:
+            yield f"{name} is writable by everybody (mode {stat.S_IMODE(info.st_mode):04o})"
+        elif info.st_mode & stat.S_IWGRP and not sticky and not (directory and _only_root_in(info.st_gid)):
+            yield f"{name} is writable by the group {_group_name(info.st_gid)} (mode {stat.S_IMODE(info.st_mode):04o})"
+
+
+def _only_root_in(gid: int) -> bool:
+    """Whether no user but root is in the group, as in ``staff``, which older Debian lets write below /usr/local."""
+    try:
+        members = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        return False  # a bare GID may be anybody's
+    return not members - {"root"} and not any(user.pw_gid == gid and user.pw_uid for user in pwd.getpwall())
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"UID {uid}"
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return f"GID {gid}"

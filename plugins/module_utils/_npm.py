@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs npm for codex_release. Private to the collection alive.codex.
+
+npm reads its own settings (proxy, CA, registry, token) from the caller's environment and .npmrc files; what would
+change where or what it installs is said again on the command line, which wins over both. Its exit code proves
+nothing: with the platform package refused, or the disk full, it is 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from typing import Mapping, NamedTuple, Sequence
+from urllib.parse import urlsplit
+
+from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE
+from ansible_collections.alive.codex.plugins.module_utils._process import Completed, run
+
+OLDEST_NODE = 16
+_SHORT = 60.0  # seconds for a question to Node.js or npm that needs no network
+# Lines of npm's log that tell why a download failed.
+_TELLING = re.compile(
+    rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EINTEGRITY|^npm error (?!A complete log|Log files)"
+)
+_CURES = (
+    (("ENOSPC",), "make room on that file system, then run this again"),
+    (("ETARGET", "No match found"), "ask for a version that the registry has: npm view @openai/codex versions"),
+    (("EINTEGRITY", "corrupted"), "what came is not what the registry announced: look for a proxy that alters it"),
+    (("E401", "E403", "fetch GET 401", "fetch GET 403"), "give npm the right registry_token, or an .npmrc that has it"),
+    (
+        ("ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH"),
+        "check the network, the proxy and the registry option; without a registry, give tarballs",
+    ),
+    (("CERT", "certificate"), "tell npm the registry's CA: cafile in .npmrc, or NODE_EXTRA_CA_CERTS"),
+    (("fetch GET 404",), "the registry lacks the package for this platform: use one that mirrors it too"),
+    (("fetch GET 5", "E50"), "the registry is out of order: run this again later, or use another"),
+)
+
+
+class NpmError(Exception):
+    """npm did not do it; the message says what failed and how to go on."""
+
+
+class Npm(NamedTuple):
+    """How npm is called. ``keep_open`` are descriptors that npm holds as long as it lives."""
+
+    path: str
+    environment: Mapping[str, str]
+    registry: str | None
+    timeout: float
+    keep_open: Sequence[int] = ()
+
+
+def find_npm(npm: str, environ: Mapping[str, str], registry: str | None, token: str | None, timeout: float) -> Npm:
+    """npm, ready to be called. ``npm`` is a path, or a name on PATH; ``environ`` the caller's environment. Raises
+    NpmError where npm or Node.js is missing or too old."""
+    search_path = environ.get("PATH", os.defpath)
+    found = shutil.which(npm, path=search_path)
+    if not found:
+        raise NpmError(
+            f"there is no npm: {npm} is not found (PATH {search_path}). Install Node.js >= {OLDEST_NODE} with npm, say "
+            "where npm is with the option npm, or give tarballs, which need neither"
+        )
+    # A version manager keeps node beside npm, off everybody's PATH.
+    environment = {**environ, "PATH": f"{os.path.dirname(found)}:{search_path}", "npm_config_logs_max": "0"}
+    if token:
+        if not registry:
+            raise NpmError("registry_token needs the registry that it is for")
+        environment[f"npm_config_{_nerf_dart(registry)}:_authToken"] = token
+    version = _ask(["node", "--version"], environment)
+    match = re.match(r"v(\d+)\.", version)
+    if not match or int(match.group(1)) < OLDEST_NODE:
+        raise NpmError(f"npm at {found} runs on Node.js {version or '(none found)'}: >= {OLDEST_NODE} is needed")
+    return Npm(found, environment, registry, timeout)
+
+
+def check_registry(registry: str) -> None:
+    """Raises ValueError for what is no registry's address, or one that shows credentials in process lists and logs."""
+    parts = urlsplit(registry)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"registry: {parts.scheme or 'this'} is not an http(s) address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("registry must hold no credentials: give them as registry_token, or in .npmrc")
+
+
+def resolve(npm: Npm, version: str, cache: str) -> str:
+    """The exact version that a dist-tag, or a version, is on the registry. Raises NpmError."""
+    done = _run(npm, ["view", f"{PACKAGE}@{version}", "version", "--json", "--cache", cache], cache)
+    if done.rc != 0:
+        raise _failure(npm, "view", f"{PACKAGE}@{version}", done)
+    answer = json.loads(done.stdout or b"null")
+    if not isinstance(answer, str):
+        raise NpmError(f"the registry has no {PACKAGE}@{version}: {answer!r} is not one version")
+    return answer
+
+
+def install(npm: Npm, version: str, prefix: str, cache: str) -> str:
+    """Installs an exact version in npm's global layout below ``prefix``, and returns why its platform package may be
+    missing: what npm's log says of failed downloads, or an empty text. Raises NpmError where npm itself says so."""
+    arguments = [
+        "install",
+        "--global",
+        f"--prefix={prefix}",
+        f"--cache={cache}",
+        "--ignore-scripts",
+        "--include=optional",
+        "--install-strategy=hoisted",
+        "--bin-links",
+        "--no-dry-run",
+        "--no-audit",
+        "--no-fund",
+        f"{PACKAGE}@{version}",
+    ]
+    done = _run(npm, arguments, prefix)
+    if done.rc != 0 or done.timed_out:
+        raise _failure(npm, "install", f"{PACKAGE}@{version}", done)
+    return explain(done)
+
+
+def global_root(npm: Npm) -> str | None:
+    """The directory that npm installs global packages into; None where npm cannot say."""
+    answer = _ask([npm.path, "root", "--global"], npm.environment)
+    return answer if answer.startswith("/") else None
+
+
+def explain(done: Completed) -> str:
+    """Why, in a line: what npm's log tells, and the cure."""
+    lines = [line for line in done.stderr.splitlines() if _TELLING.search(line)]
+    told = "; ".join(dict.fromkeys(line.decode(errors="replace").replace("npm ", "", 1) for line in lines[:6]))
+    cure = next((cure for signs, cure in _CURES if any(sign in told for sign in signs)), "")
+    return f"{told}: {cure}" if cure else told
+
+
+def _failure(npm: Npm, command: str, spec: str, done: Completed) -> NpmError:
+    where = f" from {npm.registry}" if npm.registry else ""
+    if done.timed_out:
+        reason = f"took longer than {npm.timeout:g} s: raise timeout, or look at the network"
+    else:
+        reason = f"failed (rc {done.rc}): {explain(done) or done.stderr.decode(errors='replace')[-500:].strip()}"
+    return NpmError(f"npm {command} {spec}{where} {reason}")
+
+
+def _run(npm: Npm, arguments: Sequence[str], cwd: str) -> Completed:
+    registry = [f"--registry={npm.registry}", f"--@openai:registry={npm.registry}"] if npm.registry else []
+    argv = [npm.path, *arguments, *registry, "--loglevel=verbose", "--no-update-notifier", "--no-progress"]
+    return run(argv, npm.environment, npm.timeout, cwd=cwd, keep_open=npm.keep_open)
+
+
+def _ask(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+    program = shutil.which(argv[0], path=environment["PATH"])
+    if not program:
+        return ""
+    done = run([program, *argv[1:]], environment, _SHORT)
+    return done.stdout.decode(errors="replace").strip() if done.rc == 0 else ""
+
+
+def _nerf_dart(registry: str) -> str:
+    """How npm's settings name a registry: without scheme, with a slash at the end."""
+    parts = urlsplit(registry)
+    return f"//{parts.netloc}{parts.path.rstrip('/')}/"

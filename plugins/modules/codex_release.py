@@ -1,0 +1,307 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codex_release
+short_description: Installs, activates, rolls back and removes releases of the Codex CLI
+version_added: "0.1.0"
+description:
+  - Keeps each release of C(@openai/codex) whole in a directory of its own below O(prefix), and lets one stable path,
+    O(bin), name the active one. The path moves with C(rename(2)), so that at every instant it names a complete release.
+  - The stable path leads to the native binary, which needs no Node.js. npm's global tree beside it, and npm's own where
+    O(bin) is a path for the whole host, lead to the active release too.
+  - A release counts as installed only when its binary runs as O(probe_user) with a bare environment. npm's exit code is
+    not believed, as npm ends well without the package that holds the binary.
+  - A plain C(npm install -g) found in npm's tree becomes a release to go back to, if it is complete. A file found at
+    O(bin) is kept below O(prefix), in C(replaced/).
+  - Two runs on one host wait for each other. What a killed run left is removed by the next.
+options:
+  version:
+    description:
+      - An exact version (V(0.169.0)), a dist-tag of the registry (V(latest)), or V(previous), the release that was
+        active before this one.
+      - With an exact version that is installed already, and with V(previous), nothing is contacted.
+    type: str
+    default: latest
+  state:
+    description:
+      - With V(active), the release is installed if need be, and made the active one.
+      - With V(present), it is installed only, ready to be activated.
+      - With V(absent), it is removed. The active release, and one that a process runs, are refused.
+    type: str
+    choices: [active, present, absent]
+    default: active
+  prefix:
+    description:
+      - Where releases live. Every user must be able to reach it, and only root to change it.
+      - Run without root, everything belongs to the user who runs it, and no other but root may be able to change
+        O(prefix) and O(bin).
+    type: path
+    default: /usr/local/lib/alive-codex
+  bin:
+    description: The stable path of the command.
+    type: path
+    default: /usr/local/bin/codex
+  keep:
+    description:
+      - How many releases that were active before are kept to go back to, besides the active one. The oldest go, but
+        none that a process runs. A release that was never active is not counted, and stays.
+    type: int
+    default: 1
+  requires:
+    description:
+      - What the version must fit, such as V(>=0.150,<0.170). Any other is refused before anything is changed. The
+        operators are V(>=), V(>), V(<=), V(<), V(==) and V(!=).
+      - The default is the first release that serves the SDK. An empty text allows all.
+    type: str
+    default: ">=0.44.0"
+  registry:
+    description:
+      - The address of an npm registry. By default npm's own settings decide, C(.npmrc) files and environment included.
+      - It must hold no credentials.
+    type: str
+  registry_token:
+    description: The token for O(registry). npm gets it in its environment, never in an argument.
+    type: str
+  tarballs:
+    description:
+      - Files on the target to install from, instead of a registry. They are npm's tarballs of the package, and, from
+        0.99 on, of its platform package, as C(npm pack) gets them of C(@openai/codex@0.169.0) and
+        C(@openai/codex@0.169.0-linux-x64).
+      - Neither npm nor Node.js is needed.
+    type: list
+    elements: path
+  checksums:
+    description:
+      - The digest of each of O(tarballs), by its file name. V(sha512-<base64>) as npm's registry announces it, or
+        V(sha256:<hex>), V(sha384:<hex>), V(sha512:<hex>).
+    type: dict
+  npm:
+    description: npm's path, or its name on C(PATH). It needs Node.js 16 or newer.
+    type: str
+    default: npm
+  probe_user:
+    description:
+      - Who must be able to run a release, as a name, a UID, or C(UID:GID).
+      - The default is V(nobody) for root, else the user who runs the module, who can be nobody else.
+    type: str
+  timeout:
+    description: Seconds that npm may take, and that another run is waited for.
+    type: int
+    default: 900
+attributes:
+  check_mode:
+    support: full
+    details: A dist-tag, and a version that is not installed, are looked up in the registry.
+  diff_mode:
+    support: full
+  platform:
+    support: full
+    platforms: linux
+notes:
+  - Install scripts of packages are never run.
+  - npm gets the task's C(environment), so proxy variables, V(NODE_EXTRA_CA_CERTS) and the like belong there.
+seealso:
+  - module: alive.codex.codex_validate
+author:
+  - Alive maintainers (@alive)
+"""
+
+EXAMPLES = r"""
+- name: Install one exact version and make it the active one
+  alive.codex.codex_release:
+    version: 0.169.0
+
+- name: Have the newest ready, without switching to it
+  alive.codex.codex_release:
+    version: latest
+    state: present
+
+- name: Go back to the release before
+  alive.codex.codex_release:
+    version: previous
+
+- name: Install where there is no way out
+  alive.codex.codex_release:
+    version: 0.169.0
+    tarballs:
+      - /root/codex-0.169.0.tgz
+      - /root/codex-0.169.0-linux-x64.tgz
+    checksums:
+      codex-0.169.0.tgz: "{{ codex_digest }}"
+      codex-0.169.0-linux-x64.tgz: "{{ codex_platform_digest }}"
+"""
+
+RETURN = r"""
+version:
+  description: The exact version that was asked for, a dist-tag or V(previous) resolved.
+  returned: success
+  type: str
+  sample: 0.169.0
+previous:
+  description: The version that V(previous) means after this run; null if there is none.
+  returned: success
+  type: str
+  sample: 0.166.0
+releases:
+  description: All releases on the host. In check mode, those that are there now.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    version:
+      description: Its version.
+      type: str
+    path:
+      description: Its directory.
+      type: str
+    size:
+      description: Bytes that it takes on the disk.
+      type: int
+    active:
+      description: Whether the stable path names it.
+      type: bool
+    processes:
+      description: How many processes run a file of it.
+      type: int
+bin:
+  description: The stable path.
+  returned: success
+  type: str
+  sample: /usr/local/bin/codex
+real_path:
+  description: The file that the stable path leads to now; null if to none.
+  returned: success
+  type: str
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils import _tree
+from ansible_collections.alive.codex.plugins.module_utils._install import Installer, Request
+from ansible_collections.alive.codex.plugins.module_utils._npm import NpmError, check_registry
+from ansible_collections.alive.codex.plugins.module_utils._process import Identity, current_identity, lookup_identity
+from ansible_collections.alive.codex.plugins.module_utils._release import ReleaseError, Store
+from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError, check_checksum
+from ansible_collections.alive.codex.plugins.module_utils._version import satisfies
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "version": {"type": "str", "default": "latest"},
+            "state": {"type": "str", "choices": ["active", "present", "absent"], "default": "active"},
+            "prefix": {"type": "path", "default": "/usr/local/lib/alive-codex"},
+            "bin": {"type": "path", "default": "/usr/local/bin/codex"},
+            "keep": {"type": "int", "default": 1},
+            "requires": {"type": "str", "default": ">=0.44.0"},
+            "registry": {"type": "str"},
+            "registry_token": {"type": "str", "no_log": True},
+            "tarballs": {"type": "list", "elements": "path"},
+            "checksums": {"type": "dict"},
+            "npm": {"type": "str", "default": "npm"},
+            "probe_user": {"type": "str"},
+            "timeout": {"type": "int", "default": 900},
+        },
+        required_together=[("tarballs", "checksums")],
+        mutually_exclusive=[("tarballs", "registry")],
+        supports_check_mode=True,
+    )
+    try:
+        installer = Installer(read_request(module.params))
+        outcome = installer.run(module.check_mode)
+        for warning in outcome.warnings:
+            module.warn(warning)
+        module.exit_json(
+            changed=outcome.changed,
+            version=outcome.version,
+            previous=outcome.previous,
+            diff={"before": describe(outcome.before), "after": describe(outcome.after)},
+            bin=module.params["bin"],
+            **report(installer.store),
+        )
+    except (ReleaseError, NpmError, TarballError, ValueError, LookupError) as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or module.params['prefix']}: {error.strerror or error}")
+
+
+def read_request(params: dict[str, Any]) -> Request:
+    """The options, checked without a look at the host's releases. Raises ValueError or LookupError."""
+    for name in ("prefix", "bin"):
+        if not params[name].startswith("/"):
+            raise ValueError(f"{name} must be an absolute path, not {params[name]!r}")
+    if params["keep"] < 0:
+        raise ValueError("keep must not be negative")
+    satisfies("0.0.0", params["requires"])  # says what is wrong with it before anything is done
+    if params["registry"]:
+        check_registry(params["registry"])
+    return Request(
+        version=params["version"],
+        state=params["state"],
+        prefix=os.path.normpath(params["prefix"]),
+        bin=os.path.normpath(params["bin"]),
+        keep=params["keep"],
+        requires=params["requires"],
+        registry=params["registry"],
+        registry_token=params["registry_token"],
+        tarballs=read_tarballs(params["tarballs"] or [], params["checksums"] or {}),
+        npm=params["npm"],
+        probe=read_probe(params["probe_user"]),
+        timeout=params["timeout"],
+        environ=dict(os.environ),
+    )
+
+
+def read_tarballs(paths: list[str], checksums: dict[str, str]) -> list[Tarball]:
+    tarballs = []
+    for path in paths:
+        checksum = checksums.get(os.path.basename(path))
+        if checksum is None:
+            raise ValueError(f"checksums has none for {os.path.basename(path)}")
+        check_checksum(checksum)
+        tarballs.append(Tarball(path, checksum))
+    return tarballs
+
+
+def read_probe(spec: str | None) -> Identity:
+    current = current_identity()
+    if current.uid == 0:
+        return lookup_identity(spec or "nobody")
+    if spec and lookup_identity(spec).uid != current.uid:
+        raise ValueError(f"probe_user {spec}: only root can try a release as another user")
+    return current
+
+
+def describe(state: Any) -> str:
+    """A state as the lines of a diff."""
+    releases = "".join(f"  {version}\n" for version in state["releases"])
+    return f"active: {state['active'] or 'none'}\nreleases:\n{releases}"
+
+
+def report(store: Store) -> dict[str, Any]:
+    """What there is now, as RETURN has it."""
+    active, users = store.active(), store.users()
+    return {
+        "releases": [
+            {
+                "version": release.version,
+                "path": release.path,
+                "size": _tree.size(release.path),
+                "active": release.version == active,
+                "processes": users[release.version],
+            }
+            for release in store.releases()
+        ],
+        "real_path": os.path.realpath(store.bin) if os.path.exists(store.bin) else None,
+    }
+
+
+if __name__ == "__main__":
+    main()
