@@ -1,0 +1,118 @@
+"""Root file systems of test hosts: Debian from the machine's own mirror, Node.js from npm, kept in the tests' cache.
+
+Each is built beside its place and renamed, so one that is there is complete, and an interrupted build is begun again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from support.packages import cache_dir, npm_install
+
+RECIPE = Path(__file__).parent / "host"
+NODE_VERSION = "22.23.3"
+NPM_VERSION = "10.9.9"
+# What a worker has before Ansible comes: acl lets Ansible become a tenant from an unprivileged login.
+PACKAGES = ("acl", "ca-certificates", "cron", "openssh-server", "procps", "python3", "sudo")
+
+
+class Mirror(NamedTuple):
+    """Where the machine's apt gets its release from."""
+
+    suite: str
+    url: str
+
+
+def machine_mirror() -> Mirror:
+    """The mirror of this machine's own release, as its apt is configured. Raises LookupError where there is none."""
+    suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    targets = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages", f"Release: {suite}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    if not targets:
+        raise LookupError(f"apt has no source for this machine's release {suite!r}")
+    url = targets[0]
+    if url.startswith("mirror+file:"):  # a list of mirrors, best first
+        url = Path(url.removeprefix("mirror+file:").rstrip("/")).read_text().split()[0]
+    return Mirror(suite, url)
+
+
+def debian(suite: str = "") -> Path:
+    """The root of a Debian (or Ubuntu) worker without Node.js: ``suite``, or the machine's own release."""
+    mirror = machine_mirror()
+    suite = suite or mirror.suite
+    recipe = "".join(path.read_text() for path in (RECIPE / "prepare.sh", RECIPE / "init.py"))
+    key = hashlib.sha256("\n".join((suite, *PACKAGES, recipe)).encode()).hexdigest()[:12]
+
+    def build(root: Path) -> None:
+        print(f"Building a {suite} root file system, once; about a minute", flush=True)
+        _bootstrap(root, suite, mirror.url)
+        shutil.copy(RECIPE / "init.py", root / "sbin" / "init")
+        subprocess.run(["sh", RECIPE / "prepare.sh", root], check=True)
+
+    return _cached(f"{suite}-{key}", build)
+
+
+def node() -> Path:
+    """A layer with Node.js and npm in /usr/local, as the official archives of Node.js put them there."""
+    machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
+
+    def build(root: Path) -> None:
+        local = root / "usr" / "local"
+        (local / "bin").mkdir(parents=True)
+        shutil.copy(npm_install(f"node-linux-{machine}", NODE_VERSION) / "bin" / "node", local / "bin" / "node")
+        modules = local / "lib" / "node_modules"
+        shutil.copytree(npm_install("npm", NPM_VERSION), modules / "npm", symlinks=True)
+        for command in ("npm", "npx"):
+            (local / "bin" / command).symlink_to(f"../lib/node_modules/npm/bin/{command}-cli.js")
+
+    return _cached(f"node-{NODE_VERSION}-npm-{NPM_VERSION}", build)
+
+
+def _cached(name: str, build: Callable[[Path], None]) -> Path:
+    """The directory ``name`` of the cache, built at the first call, whoever calls at the same time."""
+    root = cache_dir() / "roots" / name
+    root.parent.mkdir(exist_ok=True)
+    with (root.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            staging = root.with_name(f".staging-{name}")
+            subprocess.run(["rm", "-rf", "--one-file-system", staging], check=True)
+            umask = os.umask(0o022)
+            try:
+                staging.mkdir()
+                build(staging)
+            finally:
+                os.umask(umask)
+            staging.rename(root)
+    return root
+
+
+def _bootstrap(root: Path, suite: str, url: str) -> None:
+    log = root.with_name(f"{root.name}.log")
+    # In namespaces of its own: whatever it mounts and starts is gone when it ends, however it ends.
+    unshare = ["unshare", "--fork", "--pid", "--mount", "--propagation", "private", "--kill-child"]
+    options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [*unshare, "debootstrap", *options, suite, str(root), url],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise RuntimeError(f"debootstrap of {suite} from {url} ended with {done.returncode}; {log} ends so:\n{tail}")
+    log.unlink()
