@@ -158,6 +158,14 @@ def read_turn(body: dict[str, Any]) -> Turn:
     return Turn(number, prompt, parse_program(prompt), position, running, last_output)
 
 
+def output_of_command(text: str) -> str:
+    """What a command printed, without what the CLI says about it: before it, or (up to 0.44) in JSON around it."""
+    try:
+        return str(json.loads(text)["output"])
+    except (ValueError, LookupError, TypeError):
+        return OUTPUT_HEAD.sub("", text, 1)
+
+
 def tool_names(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Every tool that a request offers, by name (by type where it has none): at its top or within its input."""
     found: dict[str, dict[str, Any]] = {}
@@ -312,16 +320,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Says nothing: the request log has it all."""
 
     def do_GET(self) -> None:
+        self._record(None)
         if "upgrade" in self.headers.get("Connection", "").lower():  # a WebSocket: the CLI falls back to HTTPS at once
-            self._record(None)
             self._answer_error(426, "the stub speaks no WebSocket")
         elif self.path.partition("?")[0].endswith("/models"):
-            self._record(None)
-            self._answer(
-                200, {"object": "list", "data": [{"id": "stub", "object": "model", "owned_by": "stub"}], "models": []}
-            )
+            model = {"id": "stub", "object": "model", "owned_by": "stub"}
+            self._answer(200, {"object": "list", "data": [model], "models": []})
         else:
-            self._record(None)
             self._answer_error(404, f"the stub knows no {self.path}")
 
     def do_POST(self) -> None:
@@ -455,7 +460,7 @@ class Response:
         elif step.name == "big":
             self._message("0123456789abcde\n" * (int(step.value) // 16 + 1), int(step.value))
         elif step.name == "output":
-            self._message(OUTPUT_HEAD.sub("", self.turn.last_output, 1))
+            self._message(output_of_command(self.turn.last_output))
         return True
 
     def _raw(self, data: str, name: str = "") -> None:
@@ -564,6 +569,18 @@ def write_file(path: str, text: str) -> None:
     os.replace(temporary, path)
 
 
+def go_to_background(port: int) -> None:
+    """Goes on in a child of its own session, with no output; the caller's process ends with one line of JSON."""
+    child = os.fork()
+    if child:
+        print(json.dumps({"port": port, "pid": child}), flush=True)
+        os._exit(0)
+    os.setsid()
+    with open(os.devnull, "r+b") as null:
+        for stream in range(3):
+            os.dup2(null.fileno(), stream)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Local stand-in for the Responses API. Not for production.")
     parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS")
@@ -572,6 +589,9 @@ def main() -> None:
     parser.add_argument("--pid-file", metavar="FILE", help="where to write the process ID, once it listens")
     parser.add_argument("--requests", metavar="FILE", help="where to append each request as a line of JSON, redacted")
     parser.add_argument("--parent", type=int, metavar="PID", help="stop when this process ends")
+    parser.add_argument(
+        "--background", action="store_true", help="once it listens, print port and process ID and return"
+    )
     options = parser.parse_args()
     born = start_time(options.parent) if options.parent else None
     if options.parent and born is None:
@@ -580,6 +600,8 @@ def main() -> None:
         server = Stub((options.bind, options.port), options.requests)
     except OSError as error:
         sys.exit(f"responses_stub: cannot listen on {options.bind}:{options.port}: {error.strerror}")
+    if options.background:
+        go_to_background(server.server_address[1])
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: server.stopping.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
