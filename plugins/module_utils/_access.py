@@ -82,17 +82,20 @@ def changeable(path: str, trusted: Iterable[int]) -> Iterator[str]:
             continue  # a link's mode means nothing; who may replace it is its directory's matter
         if info.st_mode & stat.S_IWOTH and not sticky:
             yield f"{name} is writable by everybody (mode {stat.S_IMODE(info.st_mode):04o})"
-        elif info.st_mode & stat.S_IWGRP and not sticky and not (directory and _only_root_in(info.st_gid)):
+        elif info.st_mode & stat.S_IWGRP and not sticky and not (directory and _holds_only(info.st_gid, owners)):
             yield f"{name} is writable by the group {_group_name(info.st_gid)} (mode {stat.S_IMODE(info.st_mode):04o})"
 
 
-def _only_root_in(gid: int) -> bool:
-    """Whether no user but root is in the group, as in ``staff``, which older Debian lets write below /usr/local."""
+def _holds_only(gid: int, owners: set[int]) -> bool:
+    """Whether no other user is in the group: as in ``staff``, which older Debian lets write below /usr/local, or in a
+    user's private group where the umask is 002."""
     try:
-        members = set(grp.getgrgid(gid).gr_mem)
+        names = set(grp.getgrgid(gid).gr_mem)
     except KeyError:
         return False  # a bare GID may be anybody's
-    return not members - {"root"} and not any(user.pw_gid == gid and user.pw_uid for user in pwd.getpwall())
+    users = pwd.getpwall()
+    members = {user.pw_uid for user in users if user.pw_gid == gid or user.pw_name in names}
+    return members <= owners and names <= {user.pw_name for user in users}
 
 
 def _user_name(uid: int) -> str:
