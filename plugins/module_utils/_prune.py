@@ -9,21 +9,48 @@ Shared by the module ``codex_prune`` and the script that cron runs.
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Iterator, Sequence
+import time
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils._homes import Workspace, each_workspace
 from ansible_collections.alive.codex.plugins.module_utils._inuse import open_names
 from ansible_collections.alive.codex.plugins.module_utils._prune_home import MAX_LISTED, HomePruner, Orders
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
-from ansible_collections.alive.codex.plugins.module_utils._sessions import UUID
+from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES, UUID, Rules
 from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel, Job, Limits, run_jobs
-from ansible_collections.alive.codex.plugins.module_utils._units import format_size
+from ansible_collections.alive.codex.plugins.module_utils._units import format_size, parse_age, parse_size
 
+# The options of the module, and so the keys of the script's configuration.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "root": {"type": "path", "default": "/var/lib/claude-sessions"},
+    "workspaces": {"type": "list", "elements": "str"},
+    "stores": {"type": "list", "elements": "str", "choices": list(STORES), "default": list(STORES)},
+    "max_age": {"type": "str", "default": "30d"},
+    "keep_last": {"type": "int", "default": 0},
+    "max_bytes": {"type": "str", "default": "0"},
+    "sweep": {"type": "bool", "default": True},
+    "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
+    "now": {"type": "float"},
+}
 _MAX_PARALLEL = 4
 _COUNTS = ("pruned", "pruned_bytes", "kept", "kept_bytes", "in_use", "needed")
 _SWEPT = ("swept", "swept_bytes")
 
 Work = Callable[[Workspace], Callable[["Channel | None"], "dict[str, Any]"]]
+
+
+def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
+    """What the options ask for. Raises ValueError where one makes no sense."""
+    if options["keep_last"] < 0:
+        raise ValueError("keep_last must not be negative")
+    return Orders(
+        stores=tuple(dict.fromkeys(options["stores"])),
+        rules=Rules(parse_age(options["max_age"]), options["keep_last"], parse_size(options["max_bytes"])),
+        sweep=options["sweep"],
+        now=time.time() if options["now"] is None else options["now"],
+        dry_run=dry_run,
+        codex=options["codex_path"],
+    )
 
 
 def in_each_home(root: str, names: Sequence[str] | None, work: Work) -> Iterator[dict[str, Any]]:
@@ -53,7 +80,7 @@ def in_each_home(root: str, names: Sequence[str] | None, work: Work) -> Iterator
 
 def prune(root: str, names: Sequence[str] | None, orders: Orders) -> dict[str, Any]:
     """Prunes all workspaces, or says what would be pruned. What it returns is what the module documents."""
-    # As root, this sees what other users than the owner have open; the owner looks again right before it removes.
+    # As root, this sees what root has open, too; the owner looks again at its own right before it removes.
     open_ids = open_names(UUID)
 
     def work(workspace: Workspace) -> Callable[[Channel | None], dict[str, Any]]:

@@ -36,7 +36,7 @@ _DELETE_SECONDS = 30.0
 _FALLBACK_SECONDS = 240.0
 
 Store = Union[CodexStore, ClaudeStore]
-_STORES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexStore, CLAUDE: ClaudeStore}
+STORE_CLASSES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexStore, CLAUDE: ClaudeStore}
 
 
 class Orders(NamedTuple):
@@ -59,7 +59,7 @@ class HomePruner:
         self.path = path
         self.orders = orders
         self.open_ids = open_ids
-        self.stores: list[Store] = [_STORES[name](self.home) for name in orders.stores]
+        self.stores: list[Store] = [STORE_CLASSES[name](self.home) for name in orders.stores]
         self.counts = {
             name: {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
             for name in orders.stores

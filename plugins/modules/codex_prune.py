@@ -153,27 +153,10 @@ problems:
   elements: str
 """
 
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._prune import prune
-from ansible_collections.alive.codex.plugins.module_utils._prune_home import Orders
-from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES, Rules
-from ansible_collections.alive.codex.plugins.module_utils._units import parse_age, parse_size
-
-
-def orders_from(params: dict[str, Any], dry_run: bool) -> Orders:
-    if params["keep_last"] < 0:
-        raise ValueError("keep_last must not be negative")
-    return Orders(
-        stores=tuple(dict.fromkeys(params["stores"])),
-        rules=Rules(parse_age(params["max_age"]), params["keep_last"], parse_size(params["max_bytes"])),
-        sweep=params["sweep"],
-        now=time.time() if params["now"] is None else params["now"],
-        dry_run=dry_run,
-        codex=params["codex_path"],
-    )
+from ansible_collections.alive.codex.plugins.module_utils._prune import OPTIONS, orders_from, prune
 
 
 def diff_of(result: dict[str, Any]) -> dict[str, str]:
@@ -182,20 +165,7 @@ def diff_of(result: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "root": {"type": "path", "default": "/var/lib/claude-sessions"},
-            "workspaces": {"type": "list", "elements": "str"},
-            "stores": {"type": "list", "elements": "str", "choices": list(STORES), "default": list(STORES)},
-            "max_age": {"type": "str", "default": "30d"},
-            "keep_last": {"type": "int", "default": 0},
-            "max_bytes": {"type": "str", "default": "0"},
-            "sweep": {"type": "bool", "default": True},
-            "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
-            "now": {"type": "float"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         orders = orders_from(module.params, module.check_mode)
         result = prune(module.params["root"], module.params["workspaces"], orders)

@@ -24,6 +24,7 @@ LAYERS = {
         "_codex_store",
         "_claude_store",
         "_state",
+        "_survey",
     ],
     "pure": ["_args", "_events", "_sessions", "_toml", "_tomldoc", "_tomledit", "_units", "_version"],
     "operating system": ["_access", "_binary", "_home", "_homes", "_inuse", "_process", "_safefs", "_tenant", "_tree"],

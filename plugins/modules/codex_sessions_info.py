@@ -1,0 +1,138 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: codex_sessions_info
+short_description: Says what sessions of Codex and Claude there are in workspaces
+version_added: "0.1.0"
+description:
+  - Counts the sessions in every workspace below a root, and says how old and how big they are.
+  - Works in each workspace as its owner, in a process that has dropped to that user, and follows no link out of it.
+author:
+  - Alive maintainers (@alive)
+options:
+  root:
+    description: The directory that holds the workspaces' HOMEs.
+    type: path
+    default: /var/lib/claude-sessions
+  workspaces:
+    description:
+      - The names of the workspaces to look at.
+      - If not given, all of them.
+    type: list
+    elements: str
+  stores:
+    description: Whose sessions to look for.
+    type: list
+    elements: str
+    choices: [codex, claude]
+    default: [codex, claude]
+  details:
+    description: Whether to name each session, at most 10000 of each workspace.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in either mode.
+  diff_mode:
+    support: N/A
+    description: Changes nothing.
+  platform:
+    support: full
+    platforms: linux
+    description: Runs on Linux.
+seealso:
+  - module: alive.codex.codex_prune
+"""
+
+EXAMPLES = r"""
+- name: See what sessions there are
+  alive.codex.codex_sessions_info:
+  become: true
+  register: sessions
+
+- name: Name the sessions of one workspace
+  alive.codex.codex_sessions_info:
+    workspaces: [acme]
+    details: true
+  become: true
+"""
+
+RETURN = r"""
+totals:
+  description: All workspaces together.
+  returned: success
+  type: dict
+  contains:
+    workspaces: {description: How many workspaces were looked at., type: int, returned: success}
+    sessions: {description: How many sessions they have., type: int, returned: success}
+    bytes: {description: What these take on disk., type: int, returned: success}
+workspaces:
+  description: What each workspace has.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: The workspace., type: str, returned: success}
+    path: {description: Its HOME., type: str, returned: success}
+    owner: {description: The UID and GID that own it., type: str, returned: success, sample: "20001:20001"}
+    stores:
+      description: For each store, its sessions. Times are seconds since the epoch.
+      type: dict
+      returned: success
+      contains:
+        sessions: {description: How many., type: int, returned: success}
+        bytes: {description: What they take on disk., type: int, returned: success}
+        oldest: {description: When the one unused for longest was last used., type: float, returned: success}
+        newest: {description: When the one used last was used., type: float, returned: success}
+        largest: {description: The C(id), C(path) and C(bytes) of the largest., type: dict, returned: success}
+    sessions:
+      description: Each session, the longest unused first.
+      type: list
+      elements: dict
+      returned: with O(details=true)
+      contains:
+        store: {description: V(codex) or V(claude)., type: str, returned: success}
+        id: {description: The session's or thread's ID., type: str, returned: success}
+        path: {description: Where it is, below HOME., type: str, returned: success}
+        bytes: {description: What it takes on disk., type: int, returned: success}
+        last_activity: {description: When it was last used, in seconds since the epoch., type: float, returned: success}
+        in_use: {description: Whether a turn runs in it or a process has it open., type: bool, returned: success}
+    problems: {description: What went wrong in this workspace., type: list, elements: str, returned: success}
+problems:
+  description: What went wrong, with the workspace it went wrong in. Empty when all went well.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._prune import OPTIONS
+from ansible_collections.alive.codex.plugins.module_utils._survey import survey
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **{name: OPTIONS[name] for name in ("root", "workspaces", "stores")},
+            "details": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        result = survey(params["root"], params["workspaces"], params["stores"], params["details"])
+    except OSError as error:
+        module.fail_json(msg=f"the workspaces cannot be read: {error}")
+    for problem in result["problems"]:
+        module.warn(problem)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

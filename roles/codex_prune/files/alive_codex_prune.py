@@ -1,0 +1,120 @@
+#!/usr/bin/python3 -I
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prunes sessions on this host, as cron or an operator starts it. The module codex_prune does the same from afar.
+
+Exit status: 0 when all went well; 1 when something went wrong in a workspace, all others being pruned; 2 when nothing
+could be done; 75 when another run is under way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import stat
+import sys
+import syslog
+import time
+from typing import Any
+
+from ansible_collections.alive.codex.plugins.module_utils._prune import OPTIONS, orders_from, prune, summary
+from ansible_collections.alive.codex.plugins.module_utils._safefs import open_trusted, opened, read_file, replace_file
+
+CONFIG = "/etc/alive-codex-prune.json"
+LOG = "runs.log"
+LAST = "last.json"
+LOCK = "lock"
+MAX_LOG = 2**20
+KEPT_LOGS = 4
+EX_TEMPFAIL = 75
+TYPES = {"path": str, "str": str, "int": int, "bool": bool, "list": list, "float": (int, float)}
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The options in the file, checked. Root believes only what nobody else can write."""
+    directory, name = os.path.split(os.path.abspath(path))
+    with opened(open_trusted(directory)) as dir_fd:
+        content, info = read_file(name, dir_fd, 2**20)
+    if info.st_uid not in (0, os.geteuid()) or info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{path} must belong to root and be writable by nobody else")
+    config = json.loads(content)
+    specs = dict(OPTIONS, log_dir={"type": "path"})
+    if not isinstance(config, dict) or config.keys() - specs.keys():
+        raise ValueError(f"{path} must be a mapping of {', '.join(sorted(specs))}")
+    for name, spec in specs.items():
+        value = config.setdefault(name, spec.get("default"))
+        if value is not None and not isinstance(value, TYPES[spec["type"]]):
+            raise ValueError(f"{path}: {name} must be of type {spec['type']}, not {value!r}")
+    if config["log_dir"] is None:
+        raise ValueError(f"{path}: log_dir is missing")
+    orders_from(config, dry_run=True)
+    return config
+
+
+def record(result: dict[str, Any], started: float, dir_fd: int) -> None:
+    """Keeps the run whole, and appends a line about it to the log, which is rotated by size."""
+    run = {"started": started, "duration": round(time.time() - started, 3), "ok": not result["problems"]}
+    replace_file(LAST, dir_fd, json.dumps(dict(run, **result), indent=1).encode() + b"\n", 0o640)
+    try:
+        if os.stat(LOG, dir_fd=dir_fd).st_size > MAX_LOG:
+            for number in range(KEPT_LOGS, 0, -1):
+                older, newer = f"{LOG}.{number}", f"{LOG}.{number - 1}" if number > 1 else LOG
+                try:
+                    os.replace(newer, older, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+                except FileNotFoundError:
+                    continue
+    except FileNotFoundError:
+        pass
+    line = dict(run, changed=result["changed"], **result["totals"], problems=result["problems"][:10])
+    fd = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=dir_fd)
+    with opened(fd):
+        os.write(fd, json.dumps(line).encode() + b"\n")
+
+
+def complain(text: str) -> None:
+    """To whoever started this: cron mails it."""
+    syslog.syslog(syslog.LOG_ERR, text)
+    print(f"alive-codex-prune: {text}", file=sys.stderr)
+
+
+def run(config: dict[str, Any], dry_run: bool, quiet: bool) -> int:
+    started = time.time()
+    with opened(open_trusted(config["log_dir"], create=not dry_run)) as dir_fd:
+        lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
+        with opened(lock):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                complain("another run is under way")
+                return EX_TEMPFAIL
+            result = prune(config["root"], config["workspaces"], orders_from(config, dry_run))
+            if not dry_run:
+                record(result, started, dir_fd)
+    for problem in result["problems"]:
+        complain(problem)
+    if not quiet:
+        print(summary(result, dry_run))
+    return 1 if result["problems"] else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="alive-codex-prune", description="Prunes the sessions on this host.")
+    parser.add_argument("--config", default=CONFIG, help="what to prune (%(default)s)")
+    parser.add_argument("--check", action="store_true", help="only say what would be pruned")
+    parser.add_argument("--test-config", action="store_true", help="only say whether the configuration is in order")
+    parser.add_argument("--cron", action="store_true", help="print nothing but what went wrong")
+    arguments = parser.parse_args()
+    syslog.openlog("alive-codex-prune", syslog.LOG_PID, syslog.LOG_CRON)
+    try:
+        config = read_config(arguments.config)
+        return 0 if arguments.test_config else run(config, arguments.check, arguments.cron)
+    except (OSError, ValueError) as error:
+        complain(f"nothing was pruned: {error}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
