@@ -15,6 +15,7 @@ LAYERS = {
     "what each face does": [
         "_exec",
         "_release",
+        "_validate",
         "_install",
         "_npm",
         "_tarballs",

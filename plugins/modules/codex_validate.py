@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codex_validate
+short_description: Validates the Codex binary as one user would meet it
+version_added: "0.1.0"
+description:
+  - Checks that a user can reach and run the binary, that no other user can change it, that its version fits, and that
+    it accepts the flags that programs drive it with. Everything that is wrong is reported at once.
+  - Versions are compared on the control node, which needs the Python library C(packaging), as ansible-core does.
+options:
+  path:
+    description:
+      - The binary, as a path, a name to look for on the standard C(PATH), or a directory of the npm package
+        C(@openai/codex), whose native binary is meant then, in any layout that the package has had.
+    type: str
+    default: /usr/local/bin/codex
+  requires:
+    description: A version specifier as C(packaging) reads it, such as V(>=0.150,<0.170). Prereleases are allowed.
+    type: str
+  min_version:
+    description: Short for V(>=) in O(requires). Both together must hold.
+    type: str
+  user:
+    description:
+      - Who must be able to run it, as a name, a UID, or C(UID:GID). It needs no entry in passwd.
+      - The default is V(nobody) for root, else the user who runs the module, who can be nobody else.
+      - Where the module runs as that very user, what belongs to the user counts as protected, as what belongs to root.
+    type: str
+  flags:
+    description: Flags that C(codex exec) must accept.
+    type: list
+    elements: str
+    default: [--experimental-json]
+  sdk_path:
+    description:
+      - A directory that C(@openai/codex-sdk) is installed in. The SDK pins a version of the CLI. The binary must be
+        that version or a newer one; an older one may lack what the SDK asks for.
+    type: path
+  sandbox:
+    description: Whether it is a problem when the user cannot use Codex's sandbox. It is reported in any case.
+    type: bool
+    default: false
+  fail:
+    description: Whether a problem fails the task. Otherwise it is only reported.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    details: It changes nothing in any case.
+  diff_mode:
+    support: none
+  platform:
+    support: full
+    platforms: linux
+  action:
+    support: full
+seealso:
+  - module: alive.codex.codex_release
+author:
+  - Alive maintainers (@alive)
+"""
+
+EXAMPLES = r"""
+- name: The binary serves every tenant
+  alive.codex.codex_validate:
+    requires: ">=0.150,<0.170"
+
+- name: It serves this tenant, who has no passwd entry, with the SDK of the application
+  alive.codex.codex_validate:
+    user: "54321:54321"
+    sdk_path: /srv/app
+    sandbox: true
+
+- name: Only say what is there
+  alive.codex.codex_validate:
+    path: codex
+    fail: false
+  register: codex
+"""
+
+RETURN = r"""
+version:
+  description: The version, without what is printed around it; null if it could not be had.
+  returned: always
+  type: str
+  sample: 0.169.0
+version_raw:
+  description: What C(codex --version) printed; null if nothing.
+  returned: always
+  type: str
+  sample: codex-cli 0.169.0
+compatible:
+  description: Whether the version is known and fits O(requires), O(min_version), and the SDK's pin.
+  returned: always
+  type: bool
+path:
+  description: The path that was validated.
+  returned: always
+  type: str
+real_path:
+  description: The file it leads to; null if to none.
+  returned: always
+  type: str
+owner:
+  description: That file's owner and group.
+  returned: always
+  type: str
+  sample: root:root
+mode:
+  description: That file's mode.
+  returned: always
+  type: str
+  sample: "0755"
+interpreter:
+  description: What a script's first line asks for; null for a native binary.
+  returned: always
+  type: str
+sdk:
+  description: The SDK found, its version, and the version of the CLI that it pins; null without O(sdk_path).
+  returned: always
+  type: dict
+checks:
+  description: Every check that was made. One that has no meaning after a failed one is left out.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: What was checked.
+      type: str
+    ok:
+      description: Whether it is well.
+      type: bool
+    detail:
+      description: What was found, and if it is not well, the cure.
+      type: str
+problems:
+  description: The details of the checks that are not well.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._process import Identity, current_identity, lookup_identity
+from ansible_collections.alive.codex.plugins.module_utils._validate import Findings, read_sdk
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "str", "default": "/usr/local/bin/codex"},
+            "requires": {"type": "str"},
+            "min_version": {"type": "str"},
+            "user": {"type": "str"},
+            "flags": {"type": "list", "elements": "str", "default": ["--experimental-json"]},
+            "sdk_path": {"type": "path"},
+            "sandbox": {"type": "bool", "default": False},
+            "fail": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        # Not as keys of the result itself: Ansible would put a link's own mode and owner over ours, as there is a path.
+        module.exit_json(changed=False, findings=report(module.params))
+    except (LookupError, ValueError) as error:
+        module.fail_json(msg=str(error))
+
+
+def report(params: dict[str, Any]) -> dict[str, Any]:
+    """What the target can say; the action of the same name adds what needs versions compared."""
+    found = Findings(params["path"], read_user(params["user"]), params["flags"], params["sandbox"])
+    found.examine()
+    sdk = None
+    if params["sdk_path"]:
+        try:
+            sdk = read_sdk(params["sdk_path"])
+        except (OSError, ValueError) as error:
+            found.add("sdk", False, "", str(error))
+    return {
+        "version": found.version,
+        "version_raw": found.version_raw,
+        "path": found.path,
+        "real_path": found.real_path,
+        "owner": found.owner,
+        "mode": found.mode,
+        "interpreter": found.interpreter,
+        "sdk": sdk,
+        "checks": [check._asdict() for check in found.checks],
+    }
+
+
+def read_user(spec: str | None) -> Identity:
+    current = current_identity()
+    if current.uid == 0:
+        return lookup_identity(spec or "nobody")
+    if spec and lookup_identity(spec).uid != current.uid:
+        raise ValueError(f"user {spec}: only root can try the binary as another user")
+    return current
+
+
+if __name__ == "__main__":
+    main()
