@@ -125,6 +125,12 @@ def _refuse_shared(fd: int) -> None:
         raise PermissionError(errno.EPERM, "everybody may write to it and rename what is in it", path)
 
 
+def mount_id(fd: int) -> str:
+    """What tells one mount from another, bind mounts of one file system too, of a file that is open."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        return next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")
+
+
 def make_directory(name: str, dir_fd: int, mode: int) -> None:
     """Makes a directory with exactly ``mode``, whatever the umask. It must not exist."""
     previous = os.umask(0)
@@ -134,8 +140,9 @@ def make_directory(name: str, dir_fd: int, mode: int) -> None:
         os.umask(previous)
 
 
-def read_file(name: str, dir_fd: int, limit: int) -> tuple[bytes, os.stat_result]:
-    """The content of a regular file of at most ``limit`` bytes, and its status as it was opened."""
+def read_file(name: str, dir_fd: int, limit: int, owner: int | None = None) -> tuple[bytes, os.stat_result]:
+    """The content of a regular file of at most ``limit`` bytes, and its status as it was opened. With ``owner``, a file
+    of anybody else, which a hard link can bring here, is not read."""
     try:
         fd = os.open(name, _READ, dir_fd=dir_fd)
     except OSError as error:
@@ -147,6 +154,8 @@ def read_file(name: str, dir_fd: int, limit: int) -> tuple[bytes, os.stat_result
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             raise OSError(errno.EINVAL, f"is {kind_of(info.st_mode)}, not a regular file")
+        if owner is not None and info.st_uid != owner:
+            raise PermissionError(errno.EPERM, f"belongs to UID {info.st_uid}, not to UID {owner}")
         if info.st_size > limit:
             raise OSError(errno.EFBIG, f"has {info.st_size} bytes, more than the {limit} that are read")
         content = os.read(fd, limit + 1)
@@ -163,11 +172,17 @@ def read_file(name: str, dir_fd: int, limit: int) -> tuple[bytes, os.stat_result
 
 
 def replace_file(
-    name: str, dir_fd: int, content: bytes, mode: int, expected: Callable[[], bool] = lambda: True
+    name: str,
+    dir_fd: int,
+    content: bytes,
+    mode: int,
+    expected: Callable[[], bool] = lambda: True,
+    durable: bool = True,
 ) -> bool:
     """Writes a file whole or not at all: beside it, synchronised, then renamed over it. It belongs to the caller.
 
-    ``expected`` is asked right before the rename; where it says no, nothing is replaced, and False returned.
+    ``expected`` is asked right before the rename; where it says no, nothing is replaced, and False returned. Without
+    ``durable``, a crash of the host may leave the new file empty: enough where no content is at stake.
     """
     temporary = f".{name}.{secrets.token_hex(8)}"
     fd = os.open(temporary, _CREATE, 0o600, dir_fd=dir_fd)
@@ -177,7 +192,8 @@ def replace_file(
             view = memoryview(content)
             while view:
                 view = view[os.write(fd, view) :]
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         if not expected():

@@ -27,8 +27,30 @@ LAYERS = {
         "_state",
         "_survey",
     ],
-    "pure": ["_args", "_events", "_sessions", "_toml", "_tomldoc", "_tomledit", "_units", "_version"],
-    "operating system": ["_access", "_binary", "_home", "_homes", "_inuse", "_process", "_safefs", "_tenant", "_tree"],
+    "pure": [
+        "_args",
+        "_events",
+        "_sessions",
+        "_toml",
+        "_tomldoc",
+        "_tomledit",
+        "_units",
+        "_version",
+        "_workspacelist",
+        "_workspacereport",
+    ],
+    "operating system": [
+        "_access",
+        "_binary",
+        "_home",
+        "_homes",
+        "_inuse",
+        "_process",
+        "_safefs",
+        "_tenant",
+        "_tree",
+        "_users",
+    ],
 }
 # The two lowest layers do not know each other: data does not touch the host, and the host knows no formats of ours.
 PURE = set(LAYERS["pure"])

@@ -1,0 +1,274 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: codex_workspaces
+short_description: Prepares any number of workspaces in one call
+version_added: "0.1.0"
+description:
+  - Prepares the HOMEs of tenants below one root directory. The root directory belongs to root, mode 0711. Each HOME has
+    the mode O(mode) and belongs to its workspace, as do C(.codex) and C(.codex/sessions), 0700, and
+    C(.codex/config.toml), 0600.
+  - Thousands of workspaces cost one task. A workspace that cannot be prepared stops no other; the task then fails, and
+    lists all of them in RV(failures).
+  - Everything below a HOME is taken to be in the hands of an attacker. No symbolic link is followed there, nothing
+    waits on a FIFO, a large file is not read, and C(config.toml) is written with the rights of the tenant. A directory
+    below a HOME that belongs to root is given to the workspace; one that belongs to anybody else is an error.
+  - Started as root, it prepares workspaces of any owner. Started unprivileged, it prepares workspaces that belong to
+    whom it runs as, below a root directory of that user.
+author:
+  - Alive maintainers (@alive)
+options:
+  root:
+    description:
+      - The directory that holds the HOMEs; an absolute path. It is made where it is missing.
+      - As root, symbolic links on the way to it are followed only where they belong to root, and a directory that
+        everybody may write to without the sticky bit is refused.
+    type: path
+    default: /var/lib/claude-sessions
+  workspaces:
+    description: The workspaces.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - The name of the HOME below O(root); one plain component of a path.
+        type: str
+        required: true
+      state:
+        description:
+          - V(present) prepares the HOME.
+          - V(absent) removes it with all that is in it. Its user, if it has one, stays.
+          - A HOME whose owner still runs processes is not removed, unless O(force).
+        type: str
+        choices: [present, absent]
+        default: present
+      user:
+        description:
+          - The name of the user that the workspace belongs to. The group is the user's primary one unless
+            O(workspaces[].gid) is given.
+          - A present workspace needs this or O(workspaces[].uid).
+        type: str
+      uid:
+        description:
+          - The numeric UID that the workspace belongs to. No passwd entry is needed.
+          - Together with O(workspaces[].user), the UID that the user must have, or is made with.
+        type: int
+      gid:
+        description:
+          - The numeric GID of the workspace. No group entry is needed.
+          - If not given, the primary group of the user, or the number of the UID where that has no passwd entry.
+        type: int
+      config:
+        description:
+          - Settings for this workspace's C(config.toml), over those of O(config). Nested mappings are merged.
+        type: dict
+  mode:
+    description:
+      - The mode of each HOME, as octal text. It gives all to the owner, and writing to nobody else.
+    type: str
+    default: '0700'
+  create_users:
+    description:
+      - Whether to make the users that O(workspaces[].user) names and that do not exist, without password and login
+        shell, with HOME as their home. Where the host has C(systemd-sysusers), all are made at once, otherwise each by
+        C(useradd).
+      - An existing user or group is never changed.
+    type: bool
+    default: false
+  config:
+    description:
+      - Settings for every workspace's C(config.toml), nested as in TOML.
+      - These keys, and those of O(workspaces[].config), are managed. A key that is given is set. A key that was managed
+        before and is given no longer is removed. Everything else in the file stays as it is, byte for byte.
+      - Which keys are managed is noted in a comment on the last line of the file.
+      - Settings that a tenant must not change belong into C(/etc/codex/requirements.toml) instead.
+    type: dict
+    default: {}
+  shared_uids:
+    description:
+      - Whether several workspaces may have one UID without a warning. Such workspaces are open to each other.
+    type: bool
+    default: false
+  force:
+    description:
+      - Whether to remove a HOME also while its owner runs processes. These are not ended.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode and return what would change, without changing anything.
+    support: full
+  diff_mode:
+    description: Returns what changes, per workspace and path, old and new values of managed settings included.
+    support: full
+  platform:
+    description: Target systems.
+    support: full
+    platforms: linux
+notes:
+  - Managed settings are shown by C(--diff), so keep secrets out of them, or set C(diff) to V(false) on the task.
+seealso:
+  - module: alive.codex.codex_exec
+  - module: alive.codex.codex_prune
+"""
+
+EXAMPLES = r"""
+- name: Prepare two workspaces by numeric UID
+  alive.codex.codex_workspaces:
+    workspaces:
+      - {name: alpha, uid: 20001, gid: 20001}
+      - {name: beta, uid: 20002, gid: 20002}
+
+- name: Prepare workspaces whose users are made where they are missing
+  alive.codex.codex_workspaces:
+    create_users: true
+    workspaces:
+      - {name: alpha, user: ws-alpha}
+      - name: beta
+        user: ws-beta
+        config:
+          model_reasoning_effort: high
+    config:
+      model: gpt-5-codex
+      features:
+        plugins: false
+
+- name: Remove a workspace
+  alive.codex.codex_workspaces:
+    workspaces:
+      - {name: alpha, state: absent}
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would change in check mode. Workspaces to which the same happened are listed together.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    workspaces:
+      description: The names of the workspaces.
+      type: list
+      elements: str
+    paths:
+      description: What happened, by path below HOME; C(.) is HOME itself.
+      type: dict
+  sample:
+    - workspaces: [alpha, beta]
+      paths:
+        .: [created]
+        .codex: [created]
+        .codex/config.toml: [created, model set]
+        .codex/sessions: [created]
+root_changes:
+  description: What changed on the root directory.
+  returned: always
+  type: list
+  elements: str
+  sample: ["created"]
+created_users:
+  description: The users that were made, or would be made in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: [ws-beta]
+failures:
+  description: What went wrong. Workspaces with the same error are listed together.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    workspaces:
+      description: The names of the workspaces.
+      type: list
+      elements: str
+    msg:
+      description: The path below HOME and the reason.
+      type: str
+  sample:
+    - workspaces: [gamma]
+      msg: ".codex: is a symbolic link, not a directory"
+summary:
+  description: How many workspaces there are, how many of them changed, and how many failed.
+  returned: always
+  type: dict
+  sample: {total: 2, changed: 2, failed: 0}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils import _workspacelist, _workspacereport, _workspaces
+
+
+def argument_spec() -> dict[str, dict[str, object]]:
+    return {
+        "root": {"type": "path", "default": "/var/lib/claude-sessions"},
+        "workspaces": {
+            "type": "list",
+            "elements": "dict",
+            "required": True,
+            "options": {
+                "name": {"type": "str", "required": True},
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                "user": {"type": "str"},
+                "uid": {"type": "int"},
+                "gid": {"type": "int"},
+                "config": {"type": "dict"},
+            },
+        },
+        "mode": {"type": "str", "default": "0700"},
+        "create_users": {"type": "bool", "default": False},
+        "config": {"type": "dict", "default": {}},
+        "shared_uids": {"type": "bool", "default": False},
+        "force": {"type": "bool", "default": False},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec(), supports_check_mode=True)
+    params = module.params
+    try:
+        _workspacelist.check_root(params["root"])
+        request = _workspaces.Request(
+            root=params["root"],
+            workspaces=_workspacelist.parse(params["workspaces"], params["config"]),
+            mode=_workspacelist.parse_mode(params["mode"]),
+            create_users=params["create_users"],
+            shared_uids=params["shared_uids"],
+            force=params["force"],
+            check=module.check_mode,
+        )
+        outcome = _workspaces.run(request)
+    except _workspacelist.InvalidRequest as error:
+        module.fail_json(msg=f"nothing was touched: {error}")
+    except (OSError, _workspaces.Refused) as error:
+        module.fail_json(msg=f"the root directory {params['root']} cannot be used: {error}")
+    for warning in outcome.warnings:
+        module.warn(warning)
+    result = {
+        "changed": bool(outcome.root_changes or outcome.changes or outcome.created_users),
+        "changes": _workspacereport.changes_by_kind(outcome.changes),
+        "root_changes": [change.what for change in outcome.root_changes],
+        "created_users": outcome.created_users,
+        "failures": _workspacereport.failures_by_kind(outcome.failures),
+        "summary": {
+            "total": len(request.workspaces),
+            "changed": len(outcome.changes),
+            "failed": len(outcome.failures),
+        },
+        "diff": {"prepared": _workspacereport.diff_text(outcome.root_changes, outcome.changes)},
+    }
+    if outcome.failures:
+        text = _workspacereport.failure_text(outcome.failures, len(request.workspaces), len(outcome.changes))
+        module.fail_json(msg=text, **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
