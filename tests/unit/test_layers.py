@@ -30,6 +30,7 @@ LAYERS = {
     "pure": [
         "_args",
         "_events",
+        "_schema",
         "_sessions",
         "_toml",
         "_tomldoc",
@@ -45,8 +46,10 @@ LAYERS = {
         "_home",
         "_homes",
         "_inuse",
+        "_lease",
         "_process",
         "_safefs",
+        "_supervise",
         "_tenant",
         "_tree",
         "_users",

@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drives the module of the same name: hands it what lies on the control node, and watches the turn while it runs.
+
+The module starts a supervisor on the target and returns. This action polls it; each poll renews the turn's lease and
+brings events for the terminal, the last one the result. However this process is made to end, it cancels the turn if it
+still can; where it cannot, the lease runs out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.alive.codex.plugins.module_utils import _events, _lease
+
+MODULE = "alive.codex.codex_exec"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A poll that has not come back so long after its time hangs on a dead connection.
+HANGS_AFTER = 8.0
+RETRY_SECONDS = 1.0
+
+display = Display()
+
+
+class _Interrupted(BaseException):
+    """This process was told to end."""
+
+
+class _Hangs(Exception):
+    """A poll did not come back."""
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        del tmp
+        try:
+            args = self._module_args()
+            if self._task.async_val or self._task.check_mode:
+                wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
+                module_result = self._execute_module(MODULE, args, task_vars=task_vars, wrap_async=wrap_async)
+            else:
+                module_result = self._run_watched(args, task_vars)
+            result.update(module_result)
+        finally:
+            if not self._task.async_val:
+                self._remove_tmp_path(self._connection._shell.tmpdir)
+        return result
+
+    def _module_args(self) -> dict[str, Any]:
+        """The task's arguments, with what lies on the control node read or copied to the target."""
+        args = dict(self._task.args)
+        if args.get("prompt_src"):
+            args["prompt"] = self._read("prompt_src", args)
+        if args.get("output_schema_src"):
+            try:
+                args["output_schema"] = json.loads(self._read("output_schema_src", args))
+            except ValueError as error:
+                raise AnsibleActionFail(f"output_schema_src holds no JSON: {error}") from error
+        if args.get("images_src") and not self._task.check_mode:
+            args["images_src"] = self._copy(args["images_src"])
+        return args
+
+    def _read(self, option: str, args: dict[str, Any]) -> str:
+        if args.get(option.removesuffix("_src")) is not None:
+            raise AnsibleActionFail(f"give one of {option.removesuffix('_src')} and {option}, not both")
+        try:
+            with open(self._find_needle("files", args.pop(option)), encoding="utf-8") as file:
+                content: str = file.read()
+        except (AnsibleError, OSError, UnicodeDecodeError) as error:
+            raise AnsibleActionFail(f"{option} cannot be read on the control node: {error}") from error
+        return content
+
+    def _copy(self, images: list[str] | str) -> list[str]:
+        tmpdir: str = self._connection._shell.tmpdir or self._make_tmp_path()
+        copies: list[str] = []
+        for number, image in enumerate([images] if isinstance(images, str) else images):
+            try:
+                source = self._loader.get_real_file(self._find_needle("files", image))
+            except AnsibleError as error:
+                raise AnsibleActionFail(f"images_src cannot be read on the control node: {error}") from error
+            name = f"image-{number}{os.path.splitext(image)[1]}"
+            copies.append(self._transfer_file(source, self._connection._shell.join_path(tmpdir, name)))
+        self._fixup_perms2((tmpdir, *copies))
+        return copies
+
+    def _run_watched(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        with _signals() as interrupted:
+            started = self._execute_module(MODULE, {**args, "_detach": True}, task_vars=task_vars)
+            if "directory" not in started:
+                return started
+            watch = _Watch(self, started.pop("directory"), args, task_vars)
+            try:
+                if interrupted:
+                    raise _Interrupted
+                interrupted.armed = True
+                result = watch.result(float(args.get("grace_period") or 30))
+            finally:
+                interrupted.armed = False
+                watch.end()
+        for key in ("warnings", "deprecations"):
+            if started.get(key):
+                result[key] = [*started[key], *result.get(key, [])]
+        return {**started, **result}
+
+
+class _Watch:
+    """Polls one supervisor until it has a result."""
+
+    def __init__(self, action: ActionBase, directory: str, args: dict[str, Any], task_vars: dict[str, Any]) -> None:
+        self._action = action
+        self._directory = directory
+        self._quiet = args.get("show") == "none" or bool(action._task.no_log)
+        self._parent = os.getppid()
+        self._thread_id: str | None = args.get("thread_id")
+        where = [str(task_vars.get("inventory_hostname", "")), str(args.get("workspace") or "")]
+        self._name = _events.printable(" ".join(part for part in where if part))
+
+    def result(self, grace: float) -> dict[str, Any]:
+        number = 0
+        reached = time.monotonic()
+        while True:
+            number += 1
+            if os.getppid() != self._parent:
+                raise _Interrupted
+            try:
+                with _deadline(_lease.POLL_SECONDS + HANGS_AFTER):
+                    done = self._execute(_lease.poll_script(self._directory, number))
+            except (AnsibleConnectionFailure, _Hangs) as error:
+                if time.monotonic() - reached > grace:
+                    raise AnsibleConnectionFailure(
+                        f"the connection was lost for more than {grace:g} s while a turn ran; the target ends the turn"
+                    ) from error
+                time.sleep(RETRY_SECONDS)
+                if isinstance(error, _Hangs):
+                    self._action._connection.reset()
+                continue
+            reached = time.monotonic()
+            for line in done["stdout"].splitlines():
+                with contextlib.suppress(ValueError):
+                    document: dict[str, Any] = json.loads(line)
+                    if "status" in document:
+                        return document
+                    self._show(document)
+            if done["rc"] in (_lease.RC_GONE, _lease.RC_DEAD):
+                return self._lost(done["rc"], grace)
+
+    def end(self) -> None:
+        """Lets the supervisor go; a turn that still runs is ended. What goes wrong here, the lease mends."""
+        with contextlib.suppress(AnsibleError, _Hangs), _deadline(HANGS_AFTER):
+            self._execute(_lease.end_script(self._directory))
+
+    def _execute(self, script: str) -> dict[str, Any]:
+        done: dict[str, Any] = self._action._low_level_execute_command(script, sudoable=True)
+        return done
+
+    def _show(self, line: dict[str, Any]) -> None:
+        self._thread_id = line.get("thread_id") or self._thread_id
+        if self._quiet:
+            return
+        if line.get("dropped"):
+            display.display(f"[{self._name}] ... {int(line['dropped'])} events not shown", stderr=True)
+        display.display(f"[{self._name}] {float(line['at']):6.1f}s  {_events.printable(line['text'])}", stderr=True)
+
+    def _lost(self, rc: int, grace: float) -> dict[str, Any]:
+        """The result where the supervisor left none."""
+        expired = rc == _lease.RC_GONE
+        message = f"the target heard nothing from the control node for {grace:g} s, so the turn was ended there"
+        return {
+            "status": "aborted",
+            "reason": _lease.EXPIRED if expired else None,
+            "msg": message if expired else "the turn's supervisor died; look for the out-of-memory killer",
+            "failed": True,
+            "changed": True,
+            "thread_id": self._thread_id,
+        }
+
+
+class _Signals:
+    """Whether a signal came. While ``armed``, one interrupts; before, it is only noted."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.armed = False
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        if self.armed:
+            self.armed = False
+            raise _Interrupted
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    """Takes SIGINT and SIGTERM over for the block; what came is raised again at its end, with its first effect."""
+    state = _Signals()
+    former = {number: signal.signal(number, state.handle) for number in SIGNALS}
+    try:
+        yield state
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        if state.number is not None:
+            os.kill(os.getpid(), state.number)
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Raises _Hangs in this block once it has taken so long. The alarm signal is the task keyword ``timeout``'s."""
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        raise _Hangs(f"no answer for {seconds:g} s")
+
+    former = signal.signal(signal.SIGUSR1, expire)
+    timer = threading.Timer(seconds, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGUSR1, former)

@@ -1,0 +1,267 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the event stream of ``codex exec --experimental-json``, within bounded memory. Pure.
+
+Private to the collection alive.codex. An event or item of a type that nobody knows yet is passed through.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from typing import Any, Mapping
+
+# Strings longer than this are cut once the events outgrow their limit, and to this length.
+CUT_LENGTH = 200
+# A line longer than this is no event of the CLI's, but an attack on the memory of the host.
+LINE_LIMIT = 256 * 1024 * 1024
+ERRORS_KEPT = 100
+
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class BadLine(ValueError):
+    """A line that is no JSON."""
+
+
+def parse_line(line: bytes) -> Any:
+    """The value of one line, as JavaScript's ``JSON.parse`` takes it. Raises BadLine."""
+    try:
+        value = json.loads(line.decode("utf-8", "replace"), parse_constant=_refuse_constant, parse_float=_parse_float)
+    except (ValueError, RecursionError) as error:
+        raise BadLine(
+            f"the CLI wrote a line that is no JSON ({error}): {shorten(line[:2000].decode('utf-8', 'replace'))}"
+        ) from None
+    # Half a surrogate pair is valid in JSON, but no terminal and no file could hold it.
+    return _mend(value) if _ESCAPED_SURROGATE.search(line) else value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parse_float(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _mend(value: Any) -> Any:
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mend(item) for item in value]
+    if isinstance(value, dict):
+        return {_mend(key): _mend(item) for key, item in value.items()}
+    return value
+
+
+def shorten(text: str, length: int = CUT_LENGTH) -> str:
+    """At most ``length`` characters of a text, and a mark that gives its full length where some are missing."""
+    return text if len(text) <= length else f"{text[:length]}... [cut, {len(text)} characters]"
+
+
+def shorten_strings(value: Any) -> Any:
+    """The same value with every long string in it shortened."""
+    if isinstance(value, str):
+        return shorten(value)
+    if isinstance(value, list):
+        return [shorten_strings(item) for item in value]
+    if isinstance(value, dict):
+        return {shorten(key): shorten_strings(item) for key, item in value.items()}
+    return value
+
+
+class Lines:
+    """Cuts a stream of bytes into lines, as Node.js' readline does: at LF, CRLF, or CR alone. Unlike it, not at U+2028,
+    which the CLI writes unescaped inside strings."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def split(self, chunk: bytes) -> list[bytes]:
+        """The lines that this chunk completes."""
+        head, newline, tail = chunk.rpartition(b"\n")
+        if not newline:
+            self._parts.append(chunk)
+            self._size += len(chunk)
+            return []
+        whole = b"".join([*self._parts, head])
+        self._parts, self._size = [tail], len(tail)
+        return _split_returns(whole.split(b"\n"))
+
+    def rest(self) -> list[bytes]:
+        """What stands after the last line end."""
+        whole = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return _split_returns([whole]) if whole else []
+
+    @property
+    def overlong(self) -> bool:
+        """Whether the line that is not complete yet is too long already."""
+        return self._size > LINE_LIMIT
+
+
+def _split_returns(lines: list[bytes]) -> list[bytes]:
+    if not any(b"\r" in line for line in lines):
+        return lines
+    return [part for line in lines for part in (line[:-1] if line.endswith(b"\r") else line).split(b"\r")]
+
+
+class Stream:
+    """What a turn's events amount to. Feed it every line; memory stays within a few times ``max_bytes``, except for
+    the final response, which is never cut.
+
+    ``keep`` is what is kept beyond the summary: ``all`` events, completed ``items`` only, or ``none``. Past
+    ``max_bytes`` of JSON, long strings are cut; once a quarter more is used up, further events are only counted in
+    ``dropped``.
+    """
+
+    def __init__(self, keep: str, max_bytes: int) -> None:
+        self.events: list[Any] = []
+        self.items: list[Any] = []
+        self.errors: list[str] = []
+        self.thread_id: str | None = None
+        self.final_response = ""
+        self.usage: dict[str, Any] | None = None
+        self.completed = False
+        self.failure: str | None = None
+        self.bad_line: str | None = None
+        self.count = 0
+        self.cut = 0
+        self.dropped = 0
+        self._keep = keep
+        self._max_bytes = max_bytes
+        self._used = 0
+
+    def feed(self, line: bytes) -> Any:
+        """Takes one line, without its end. Returns its value. Raises BadLine."""
+        try:
+            event = parse_line(line)
+            if event is None:
+                raise BadLine("the CLI wrote a line that is no event: null")
+        except BadLine as error:
+            self.bad_line = str(error)
+            raise
+        self.count += 1
+        if isinstance(event, dict):
+            self._note(event)
+        self._store(event, len(line))
+        return event
+
+    def _note(self, event: dict[str, Any]) -> None:
+        kind = event.get("type")
+        item = event.get("item")
+        if kind == "thread.started":
+            self.thread_id = event.get("thread_id")
+        elif kind == "turn.completed":
+            self.completed = True
+            usage = event.get("usage")
+            if isinstance(usage, dict):
+                if usage.get("cache_write_input_tokens") is None:
+                    usage["cache_write_input_tokens"] = 0
+                self.usage = usage
+        elif kind == "turn.failed" and self.failure is None:
+            self.failure = _message(event.get("error"))
+        elif kind == "error":
+            self._note_error(_message(event))
+        elif kind == "item.completed" and isinstance(item, dict):
+            if item.get("type") == "agent_message":
+                self.final_response = item.get("text") or ""
+            elif item.get("type") == "error":
+                self._note_error(_message(item))
+
+    def _note_error(self, message: str) -> None:
+        if len(self.errors) < ERRORS_KEPT:
+            self.errors.append(shorten(message, 2000))
+
+    def _store(self, event: Any, size: int) -> None:
+        is_item = isinstance(event, dict) and event.get("type") == "item.completed" and "item" in event
+        copies = is_item + 1 if self._keep == "all" else is_item if self._keep == "items" else 0
+        if not copies:
+            return
+        if self._used + size * copies > self._max_bytes:
+            allowance = self._max_bytes + self._max_bytes // 4 - self._used
+            event = shorten_strings(event) if allowance > 0 else None
+            size = 0 if event is None else len(json.dumps(event))
+            if event is None or size * copies > allowance:
+                self.dropped += 1
+                return
+            self.cut += 1
+        self._used += size * copies
+        if self._keep == "all":
+            self.events.append(event)
+        if is_item:
+            self.items.append(event["item"])
+
+
+def _message(holder: Any) -> str:
+    message = holder.get("message") if isinstance(holder, dict) else holder
+    return message if isinstance(message, str) else json.dumps(message)
+
+
+def printable(text: str, length: int = CUT_LENGTH) -> str:
+    """One line of a text that a terminal can be given: spaces for line ends, no control or formatting characters."""
+    line = " ".join(text[: 2 * length].split())
+    safe = "".join("?" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else char for char in line)
+    return safe if len(safe) <= length else f"{safe[: length - 3]}..."
+
+
+def describe(event: Any, verbose: bool = False) -> str | None:
+    """One short line that tells a person what happened, None for what is not worth one. Not yet safe for a terminal."""
+    if not isinstance(event, dict):
+        return None
+    kind = event.get("type")
+    item = event.get("item")
+    if isinstance(kind, str) and kind.startswith("item.") and isinstance(item, dict):
+        return _describe_item(kind[5:], item, verbose)
+    if kind == "thread.started":
+        return f"thread {event.get('thread_id')}"
+    if kind == "turn.completed":
+        return _describe_usage(event.get("usage"))
+    if kind == "turn.failed":
+        return f"failed: {_message(event.get('error'))}"
+    if kind == "error":
+        return f"error: {_message(event)}"
+    return str(kind) if verbose else None
+
+
+def _describe_usage(usage: Any) -> str:
+    tokens: Mapping[str, Any] = usage if isinstance(usage, dict) else {}
+    return "completed: {} tokens in ({} cached), {} out".format(
+        tokens.get("input_tokens", 0), tokens.get("cached_input_tokens", 0), tokens.get("output_tokens", 0)
+    )
+
+
+def _describe_item(stage: str, item: Mapping[str, Any], verbose: bool) -> str | None:
+    kind = item.get("type")
+    if kind == "command_execution":
+        if stage == "started":
+            return f"$ {item.get('command')}"
+        return f"exit {item.get('exit_code')}: {item.get('command')}" if stage == "completed" else None
+    if stage != "completed":
+        return f"{stage} {kind}" if verbose else None
+    if kind == "agent_message":
+        return f"says: {item.get('text')}"
+    if kind == "file_change":
+        return "files: " + ", ".join(f"{c.get('kind')} {c.get('path')}" for c in _mappings(item.get("changes")))
+    if kind == "error":
+        return f"error: {_message(item)}"
+    if kind == "mcp_tool_call":
+        return f"tool {item.get('server')}.{item.get('tool')}: {item.get('status')}"
+    if kind == "web_search":
+        return f"search: {item.get('query')}"
+    if kind == "todo_list":
+        steps = _mappings(item.get("items"))
+        return f"plan: {sum(bool(step.get('completed')) for step in steps)} of {len(steps)} done"
+    if verbose:
+        return f"{kind}: {item.get('text', '')}"
+    return None
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,210 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a turn's supervisor and whoever waits for it talk. Private to the collection alive.codex.
+
+``Attached``: a process on the same host waits; when it dies, its end of a pipe closes, and that ends the turn.
+
+``Detached``: the control node polls, over a connection that may break. A directory holds ``lease``, which each poll
+rewrites, and which ends the turn once it stays as it was for the grace period; ``live``, a FIFO for lines that a poll
+waits for; ``result``, there once the turn is over; ``pid``, the supervisor, which SIGTERM cancels or, at the end,
+lets go. Both halves of it are here: the class is the target's, the shell scripts are what the control node runs there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shlex
+import shutil
+import signal
+import tempfile
+import time
+from typing import Any, Iterator, Protocol, Sequence
+
+# A poll waits so long on the target for something to tell.
+POLL_SECONDS = 2
+# What a poll exits with where it finds no directory, and where it finds a dead supervisor.
+RC_GONE = 44
+RC_DEAD = 45
+# Lines nobody fetches are dropped past this many bytes, and past this rate (a second; as many may come at once).
+PENDING_BYTES = 32 * 1024
+LINES_PER_SECOND = 40
+# How soon to try again while nobody reads, and how long lines gather after some were fetched: a flood must not cost a
+# poll for each line.
+RETRY_SECONDS = 0.05
+GATHER_SECONDS = 0.15
+
+CANCELLED = "cancelled"
+EXPIRED = "lease_expired"
+
+
+class Link(Protocol):
+    """The supervisor's end."""
+
+    wakes: Sequence[int]
+
+    def tend(self) -> tuple[str | None, float]:
+        """A reason to stop or None, and the seconds until it wants to be called again."""
+
+    def show(self, line: dict[str, Any]) -> None:
+        """Passes on what happened, if anybody watches."""
+
+    def deliver(self, result: dict[str, Any]) -> None:
+        """Hands the result over, and returns once it is fetched or nobody will."""
+
+
+class _Cancellable:
+    """Notes SIGTERM, SIGINT and SIGHUP, for the process that makes it."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._cancel)
+
+    def _cancel(self, _number: int, _frame: object) -> None:
+        self.cancelled = True
+
+
+class Attached(_Cancellable):
+    """``lifeline`` reads to its end when the waiting process is gone; ``result`` takes one JSON document."""
+
+    def __init__(self, lifeline: int, result: int) -> None:
+        super().__init__()
+        self.wakes: Sequence[int] = (lifeline,)
+        self._lifeline = lifeline
+        self._result = result
+
+    def tend(self) -> tuple[str | None, float]:
+        gone = bool(select.select([self._lifeline], [], [], 0)[0])
+        return CANCELLED if gone or self.cancelled else None, 60.0
+
+    def show(self, line: dict[str, Any]) -> None:
+        pass
+
+    def deliver(self, result: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError), open(self._result, "wb") as file:
+            file.write(json.dumps(result).encode())
+
+
+class Detached(_Cancellable):
+    """The end of a supervisor that is polled; see the head of this file."""
+
+    wakes: Sequence[int] = ()
+
+    def __init__(self, directory: str, grace: float) -> None:
+        super().__init__()
+        self._directory = directory
+        self._grace = grace
+        self._seen = -1
+        self._renewed = time.monotonic()
+        self._pending = b""
+        self._pass_on_from = 0.0
+        self._dropped = 0
+        self._allowance = float(LINES_PER_SECOND)
+        self._refilled = self._renewed
+
+    def tend(self) -> tuple[str | None, float]:
+        retry = self._pass_on()
+        if self.cancelled:
+            return CANCELLED, retry
+        return (EXPIRED if self._expired() else None), retry
+
+    def _expired(self) -> bool:
+        try:
+            seen = os.stat(os.path.join(self._directory, "lease")).st_mtime_ns
+        except OSError:
+            return True  # somebody removed the directory
+        now = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._renewed = seen, now
+        return now - self._renewed > self._grace
+
+    def show(self, line: dict[str, Any]) -> None:
+        now = time.monotonic()
+        self._allowance = min(self._allowance + (now - self._refilled) * LINES_PER_SECOND, LINES_PER_SECOND)
+        self._refilled = now
+        if self._allowance < 1 or len(self._pending) > PENDING_BYTES:
+            self._dropped += 1
+            return
+        self._allowance -= 1
+        if self._dropped:
+            line = {**line, "dropped": self._dropped}
+            self._dropped = 0
+        self._pending += json.dumps(line).encode() + b"\n"
+
+    def _pass_on(self) -> float:
+        """Writes what there is to a waiting poll, if there is one. Returns when to try again."""
+        if not self._pending:
+            return 60.0
+        now = time.monotonic()
+        if now < self._pass_on_from:
+            return self._pass_on_from - now
+        with contextlib.suppress(BlockingIOError, BrokenPipeError), self._reader() as fd:
+            self._pending = self._pending[os.write(fd, self._pending) :]
+            self._pass_on_from = now + GATHER_SECONDS
+        return RETRY_SECONDS
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[int]:
+        """The writing end of ``live``. BlockingIOError: nobody reads."""
+        try:
+            fd = os.open(os.path.join(self._directory, "live"), os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise BlockingIOError(error.errno, "nobody reads") from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def deliver(self, result: dict[str, Any]) -> None:
+        signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        if self.cancelled or self._expired():
+            return
+        partial = os.path.join(self._directory, "result.partial")
+        with open(partial, "wb") as file:
+            file.write(self._pending + json.dumps(result).encode() + b"\n")
+        os.rename(partial, os.path.join(self._directory, "result"))
+        while not self._expired():
+            with contextlib.suppress(BlockingIOError), self._reader():
+                pass  # a poll that waits for lines sees the end of them, and finds the result
+            if signal.sigtimedwait(signals, RETRY_SECONDS):
+                return
+
+
+def make_directory() -> str:
+    """A new directory for ``Detached``, which tenants can traverse, but neither list nor write."""
+    directory = tempfile.mkdtemp(prefix="alive-codex-")
+    os.chmod(directory, 0o711)
+    for name in ("lease", "pid"):
+        os.close(os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.mkfifo(os.path.join(directory, "live"), 0o600)
+    return directory
+
+
+def remove_directory(directory: str) -> None:
+    """Removes it and all in it, without following a link."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def poll_script(directory: str, number: int) -> str:
+    """Renews the lease, waits for something to tell, and prints it: JSON objects, a line each, the result last."""
+    return (
+        f"cd {shlex.quote(directory)} 2>/dev/null || exit {RC_GONE}; "
+        f"echo {number} >lease; "
+        f'[ -e result ] || kill -0 "$(cat pid)" 2>/dev/null || exit {RC_DEAD}; '
+        f"[ -e result ] || timeout {POLL_SECONDS} cat live; "
+        "[ ! -e result ] || cat result"
+    )
+
+
+def end_script(directory: str) -> str:
+    """Cancels the turn, or lets the supervisor go whose result has been fetched, and waits until nothing is left."""
+    return (
+        f"cd {shlex.quote(directory)} 2>/dev/null || exit 0; "
+        'kill -TERM "$(cat pid)" 2>/dev/null; '
+        f"i=0; while [ -e {shlex.quote(directory)} ] && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done"
+    )
