@@ -102,7 +102,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
     def _run_watched(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         with _signals() as interrupted:
-            started = self._execute_module(MODULE, {**args, "_detach": True}, task_vars=task_vars)
+            started: dict[str, Any] = self._execute_module(MODULE, {**args, "_detach": True}, task_vars=task_vars)
             if "directory" not in started:
                 return started
             watch = _Watch(self, started.pop("directory"), args, task_vars)
