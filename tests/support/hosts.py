@@ -50,6 +50,7 @@ TOOLS = {
     "ssh-keygen": "openssh-client",
     "unshare": "util-linux",
 }
+MARK = "ALIVE_TEST_HOST"
 ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
@@ -115,11 +116,11 @@ class Fleet:
     @property
     def hosts(self) -> dict[str, Host]:
         """The running hosts by name."""
-        pids = self.processes()
+        parents = {path.name: pid for pid, path in self.processes().items() if path.parent == self.state}
         return {
-            name: Host(name, variables["ansible_host"], _child(pids[name]), f"{self._id}-{number}")
+            name: Host(name, variables["ansible_host"], _child(parents[name]), f"{self._id}-{number}")
             for number, (name, variables) in enumerate(self._read_inventory()["hosts"].items(), 1)
-            if name in pids
+            if name in parents
         }
 
     @contextlib.contextmanager
@@ -145,7 +146,7 @@ class Fleet:
             self._down()
             self.state.mkdir(parents=True)
             if owner:
-                self._keep(owner)
+                self.serve([sys.executable, __file__, "--fleet", self.state.name, "keep", str(owner)])
             try:
                 network = self._build_bridge()
                 addresses = {name: str(network[10 + number]) for number, (name, _) in enumerate(specs, 1)}
@@ -159,6 +160,18 @@ class Fleet:
         """Stops all hosts and removes whatever they left; harmless where there is none."""
         with self._locked():
             self._down()
+
+    def serve(self, argv: Sequence[str]) -> None:
+        """Starts a program on this machine that ends with the hosts, such as a server for them."""
+        with (self.state / "serve.log").open("ab") as log:
+            subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, MARK: str(self.state)},
+            )
 
     def keep(self, owner: int) -> None:
         """Waits for the process ``owner`` to end, then stops the hosts."""
@@ -179,30 +192,21 @@ class Fleet:
         except FileNotFoundError:
             return {"hosts": {}, "vars": {}}
 
-    def processes(self) -> dict[str, int]:
-        """This fleet's own processes on this machine: the parent of each host's PID 1 by name, the keeper as ``""``."""
-        found = {}
-        pid_namespace = os.readlink("/proc/self/ns/pid")
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if entry.name.isdecimal() and os.readlink(entry / "ns" / "pid") == pid_namespace:
-                    argv = (entry / "cmdline").read_text(errors="replace").split("\0")
-                    if str(ENTER) in argv[:-1] and argv[0] == "unshare":
-                        state = Path(argv[argv.index(str(ENTER)) + 1])
-                        if state.parent == self.state:
-                            found[state.name] = int(entry.name)
-                    elif argv[1:5] == [__file__, "--fleet", self.state.name, "keep"]:
-                        found[""] = int(entry.name)
-        return found
+    def processes(self) -> dict[int, Path]:
+        """This fleet's own processes on this machine, and for what each is there: a host's directory, or the fleet's.
 
-    def _keep(self, owner: int) -> None:
-        subprocess.Popen(
-            [sys.executable, __file__, "--fleet", self.state.name, "keep", str(owner)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        They are told by a mark in their environment. What runs in the hosts, in their PID namespaces, bears none.
+        """
+        found = {}
+        here = os.readlink("/proc/self/ns/pid")
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / "ns" / "pid") == here:
+                    for variable in (entry / "environ").read_text(errors="replace").split("\0"):
+                        name, _, path = variable.partition("=")
+                        if name == MARK and Path(path).is_relative_to(self.state):
+                            found[int(entry.name)] = Path(path)
+        return found
 
     def links(self) -> list[str]:
         found = json.loads(_run("ip", "-json", "link"))
@@ -273,7 +277,7 @@ class Fleet:
                     stderr=log,
                     text=True,
                     start_new_session=True,
-                    env=ENVIRONMENT,
+                    env={**ENVIRONMENT, MARK: str(self.state / name)},
                 )
         for number, (name, process) in enumerate(starting.items(), 1):
             pid = self._await_line(name, process)
@@ -303,13 +307,14 @@ class Fleet:
         for link in links:  # connections of cut hosts end properly when their processes do
             _run("ip", "link", "set", link, "up")
         waited_for = []
-        for name, pid in self.processes().items():
+        for pid, path in self.processes().items():
             if pid == os.getpid():
                 continue
             with contextlib.suppress(ProcessLookupError):
                 waited_for.append(os.pidfd_open(pid))
-                if name:
+                if path != self.state:
                     waited_for.append(os.pidfd_open(_child(pid)))
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for pidfd in waited_for:
             await_end(pidfd)
@@ -382,7 +387,9 @@ def main() -> None:
     run = commands.add_parser("run", help="run a command in a host as root, without SSH")
     run.add_argument("name")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
-    commands.add_parser("keep").add_argument("owner", type=int)
+    serve = commands.add_parser("serve", help="run a program on this machine that ends with the hosts")
+    serve.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
+    commands.add_parser("keep", help="stop the hosts when a process ends").add_argument("owner", type=int)
     options = parser.parse_args()
 
     fleet = Fleet(options.fleet)
@@ -390,6 +397,8 @@ def main() -> None:
         fleet.up(options.names, options.suite, options.owner)
     elif options.command == "down":
         fleet.down()
+    elif options.command == "serve":
+        fleet.serve(options.argv)
     elif options.command == "keep":
         fleet.keep(options.owner)
     elif options.command == "list":

@@ -101,7 +101,7 @@ def test_hosts_end_with_their_owner_however_it_ends() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as owner:
         fleet.up(["only"], owner=owner.pid)
         init = os.pidfd_open(fleet.hosts["only"].pid)
-        keeper = os.pidfd_open(fleet.processes()[""])
+        keeper = os.pidfd_open(next(pid for pid, path in fleet.processes().items() if path == fleet.state))
         owner.send_signal(signal.SIGKILL)
     hosts.await_end(init)
     hosts.await_end(keeper)
