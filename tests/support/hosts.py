@@ -331,6 +331,17 @@ def _child(pid: int) -> int:
         raise ProcessLookupError(pid) from None
 
 
+def _ancestor(words: list[str]) -> int:
+    """The PID of the nearest process above this one whose command line has all these words, 0 where there is none."""
+    pid = os.getppid() if words else 0
+    while pid > 1:
+        argv = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+        if set(words) <= {argument.rpartition("/")[2] for argument in argv}:
+            return pid
+        pid = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return 0
+
+
 def await_end(pidfd: int) -> None:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
@@ -378,8 +389,14 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start fresh hosts in place of those of before")
     up.add_argument("--suite", default="", help="release of Debian; default: this machine's own")
-    up.add_argument("--owner", type=int, default=0, help="PID of the process that they shall not outlive")
+    up.add_argument(
+        "--within",
+        default="",
+        metavar="COMMAND",
+        help="stop them when the process above this one ends whose command line has these words",
+    )
     up.add_argument("names", nargs="+", metavar="NAME[:node]")
+    commands.add_parser("check", help="say why this machine cannot have hosts (and fail), or nothing")
     commands.add_parser("down", help="stop them and remove whatever they left")
     commands.add_parser("list", help="name, address, PID 1 and root directory of each that runs")
     for command, text in (("cut", "pull a host's network cable"), ("heal", "put it back")):
@@ -394,7 +411,9 @@ def main() -> None:
 
     fleet = Fleet(options.fleet)
     if options.command == "up":
-        fleet.up(options.names, options.suite, options.owner)
+        fleet.up(options.names, options.suite, _ancestor(options.within.split()))
+    elif options.command == "check":
+        sys.exit(why_not() or None)
     elif options.command == "down":
         fleet.down()
     elif options.command == "serve":
