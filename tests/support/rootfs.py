@@ -101,8 +101,9 @@ def _cached(name: str, build: Callable[[Path], None]) -> Path:
 
 def _bootstrap(root: Path, suite: str, url: str) -> None:
     log = root.with_name(f"{root.name}.log")
-    # In namespaces of its own: whatever it mounts and starts is gone when it ends, however it ends.
-    unshare = ["unshare", "--fork", "--pid", "--mount", "--propagation", "private", "--kill-child"]
+    # In namespaces of its own, and never without us: whatever it mounts and starts is gone when either ends.
+    unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child"]
+    unshare += ["--pid", "--mount", "--propagation", "private"]
     options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
     with log.open("wb") as output:
         done = subprocess.run(
