@@ -58,6 +58,7 @@ from ansible.plugins.lookup import LookupBase
 PACKAGE = "ansible_collections.alive.codex.plugins.module_utils"
 MODULE_UTILS = Path(__file__).resolve().parent.parent / "module_utils"
 IMPORT = re.compile(rf"^from {re.escape(PACKAGE)}\.(\w+) import", re.MULTILINE)
+SHEBANG = b"#!/usr/bin/python3 -I\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -75,9 +76,6 @@ def imported(source: str) -> set[str]:
 def pack(script: str) -> bytes:
     """A zip application of the script's source: stored, not compressed, and without times, so that neither the day nor
     the version of zlib shows in it, and a person can read it."""
-    shebang, _, _ = script.partition("\n")
-    if not shebang.startswith("#!"):
-        raise ValueError("the script must begin with #! and its interpreter")
     members = {"__main__.py": script}
     parts = PACKAGE.split(".")
     members.update({"/".join([*parts[:depth], "__init__.py"]): "" for depth in range(1, len(parts) + 1)})
@@ -88,7 +86,7 @@ def pack(script: str) -> bytes:
             member = zipfile.ZipInfo(name, EPOCH)
             member.external_attr = 0o644 << 16
             archive.writestr(member, members[name])
-    return f"{shebang}\n".encode() + packed.getvalue()
+    return SHEBANG + packed.getvalue()
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
@@ -98,7 +96,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
     def _written(self, script: str) -> str:
         try:
             content = pack(Path(script).read_text())
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise AnsibleLookupError(f"cannot pack {script}: {error}") from error
         path = Path(constants.DEFAULT_LOCAL_TMP) / f"codex-prune-{hashlib.sha256(content).hexdigest()[:16]}.pyz"
         if not path.exists():

@@ -48,7 +48,7 @@ class CodexStore:
 
     def scan(self) -> Iterator[Entry]:
         """Every session; one that is just being compressed or archived may come twice, with different parts."""
-        for path, _, entry, thread in self._rollouts():
+        for path, _dir_fd, entry, thread in self._rollouts():
             try:
                 info = entry.stat(follow_symlinks=False)
             except FileNotFoundError:

@@ -57,7 +57,7 @@ class Home:
             return []
 
     def stat(self, path: str) -> os.stat_result:
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         return os.stat(name, dir_fd=self.directory(above), follow_symlinks=False)
 
     def size(self, path: str) -> Size:
@@ -81,11 +81,17 @@ class Home:
 
     def remove(self, path: str) -> None:
         """Removes a file or a tree; nothing where it has gone already."""
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         try:
             remove_tree(name, self.directory(above))
         except FileNotFoundError:
             return
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The directory of a path, empty for HOME itself, and its last component."""
+    above, _slash, name = path.rpartition("/")
+    return above, name
 
 
 def used(info: os.stat_result) -> int:

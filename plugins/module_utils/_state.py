@@ -125,7 +125,7 @@ class StateDatabases:
             before = self._connection.total_changes
             statements = list(self._deletions())
             # The CLI's own triggers may note a deletion in a table that had its turn already.
-            for _ in range(2):
+            for _turn in range(2):
                 for statement in statements:
                     self._run(statement)
             rows = self._connection.total_changes - before

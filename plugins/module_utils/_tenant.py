@@ -141,7 +141,7 @@ class _Running:
         os.kill(self.pid, signal.SIGKILL)
 
     def outcome(self) -> Outcome:
-        _, status = os.waitpid(self.pid, 0)
+        _pid, status = os.waitpid(self.pid, 0)
         result: dict[str, Any] = {}
         if not self.error and os.WIFSIGNALED(status):
             self.error = f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
@@ -174,7 +174,7 @@ def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Out
             if not running:
                 return
             wait = min(child.deadline for child in running.values()) - time.monotonic()
-            for key, _ in selector.select(max(wait, 0)):
+            for key, _events in selector.select(max(wait, 0)):
                 child = key.data
                 selector.unregister(key.fd)
                 if child.receive(key.fd):
@@ -208,7 +208,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
             (resource.RLIMIT_CPU, int(limits.seconds) + 1),
             (resource.RLIMIT_DATA, limits.memory),
         ):
-            _, hard = resource.getrlimit(kind)
+            _soft, hard = resource.getrlimit(kind)
             soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (soft, soft))
         try:

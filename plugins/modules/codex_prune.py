@@ -114,15 +114,15 @@ totals:
   returned: success
   type: dict
   contains:
-    workspaces: {description: How many workspaces were looked at., type: int, returned: success}
-    pruned: {description: Sessions that went., type: int, returned: success}
-    pruned_bytes: {description: What they took on disk., type: int, returned: success}
-    kept: {description: Sessions that stay., type: int, returned: success}
-    kept_bytes: {description: What they take on disk., type: int, returned: success}
-    in_use: {description: Sessions that would have gone but are in use., type: int, returned: success}
-    needed: {description: Sessions that would have gone but are needed by one that stays., type: int, returned: success}
-    swept: {description: Leftovers that went., type: int, returned: success}
-    swept_bytes: {description: What they took on disk., type: int, returned: success}
+    workspaces: {description: "How many workspaces were looked at.", type: int, returned: success}
+    pruned: {description: "Sessions that went.", type: int, returned: success}
+    pruned_bytes: {description: "What they took on disk.", type: int, returned: success}
+    kept: {description: "Sessions that stay.", type: int, returned: success}
+    kept_bytes: {description: "What they take on disk.", type: int, returned: success}
+    in_use: {description: "Sessions that would have gone but are in use.", type: int, returned: success}
+    needed: {description: "Sessions that would have gone but one that stays needs them.", type: int, returned: success}
+    swept: {description: "Leftovers that went.", type: int, returned: success}
+    swept_bytes: {description: "What they took on disk.", type: int, returned: success}
 workspaces:
   description:
     - Each workspace with the same counts, and more.
@@ -130,22 +130,22 @@ workspaces:
   type: list
   elements: dict
   contains:
-    name: {description: The workspace., type: str, returned: success}
-    path: {description: Its HOME., type: str, returned: success}
-    owner: {description: The UID and GID that own it., type: str, returned: success, sample: "20001:20001"}
-    stores: {description: The counts of sessions for each store., type: dict, returned: success}
+    name: {description: "The workspace.", type: str, returned: success}
+    path: {description: "Its HOME.", type: str, returned: success}
+    owner: {description: "The UID and GID that own it.", type: str, returned: success, sample: "20001:20001"}
+    stores: {description: "The counts of sessions for each store.", type: dict, returned: success}
     sessions:
       description: The sessions that went, oldest first; at most 1000 in one result.
       type: list
       elements: dict
       returned: success
       contains:
-        store: {description: V(codex) or V(claude)., type: str, returned: success}
-        id: {description: The session's or thread's ID., type: str, returned: success}
-        path: {description: Where it was, below HOME., type: str, returned: success}
-        bytes: {description: What it took on disk., type: int, returned: success}
-        last_activity: {description: When it was last used, in seconds since the epoch., type: float, returned: success}
-    problems: {description: What went wrong in this workspace., type: list, elements: str, returned: success}
+        store: {description: "V(codex) or V(claude).", type: str, returned: success}
+        id: {description: "The session's or thread's ID.", type: str, returned: success}
+        path: {description: "Where it was, below HOME.", type: str, returned: success}
+        bytes: {description: "What it took on disk.", type: int, returned: success}
+        last_activity: {description: "Its last use, in seconds since the epoch.", type: float, returned: success}
+    problems: {description: "What went wrong in this workspace.", type: list, elements: str, returned: success}
 problems:
   description: What went wrong, with the workspace it went wrong in. Empty when all went well.
   returned: success

@@ -69,41 +69,41 @@ totals:
   returned: success
   type: dict
   contains:
-    workspaces: {description: How many workspaces were looked at., type: int, returned: success}
-    sessions: {description: How many sessions they have., type: int, returned: success}
-    bytes: {description: What these take on disk., type: int, returned: success}
+    workspaces: {description: "How many workspaces were looked at.", type: int, returned: success}
+    sessions: {description: "How many sessions they have.", type: int, returned: success}
+    bytes: {description: "What these take on disk.", type: int, returned: success}
 workspaces:
   description: What each workspace has.
   returned: success
   type: list
   elements: dict
   contains:
-    name: {description: The workspace., type: str, returned: success}
-    path: {description: Its HOME., type: str, returned: success}
-    owner: {description: The UID and GID that own it., type: str, returned: success, sample: "20001:20001"}
+    name: {description: "The workspace.", type: str, returned: success}
+    path: {description: "Its HOME.", type: str, returned: success}
+    owner: {description: "The UID and GID that own it.", type: str, returned: success, sample: "20001:20001"}
     stores:
       description: For each store, its sessions. Times are seconds since the epoch.
       type: dict
       returned: success
       contains:
-        sessions: {description: How many., type: int, returned: success}
-        bytes: {description: What they take on disk., type: int, returned: success}
-        oldest: {description: When the one unused for longest was last used., type: float, returned: success}
-        newest: {description: When the one used last was used., type: float, returned: success}
-        largest: {description: The C(id), C(path) and C(bytes) of the largest., type: dict, returned: success}
+        sessions: {description: "How many.", type: int, returned: success}
+        bytes: {description: "What they take on disk.", type: int, returned: success}
+        oldest: {description: "When the one unused for longest was last used.", type: float, returned: success}
+        newest: {description: "When the one used last was used.", type: float, returned: success}
+        largest: {description: "The C(id), C(path) and C(bytes) of the largest.", type: dict, returned: success}
     sessions:
       description: Each session, the longest unused first.
       type: list
       elements: dict
       returned: with O(details=true)
       contains:
-        store: {description: V(codex) or V(claude)., type: str, returned: success}
-        id: {description: The session's or thread's ID., type: str, returned: success}
-        path: {description: Where it is, below HOME., type: str, returned: success}
-        bytes: {description: What it takes on disk., type: int, returned: success}
-        last_activity: {description: When it was last used, in seconds since the epoch., type: float, returned: success}
-        in_use: {description: Whether a turn runs in it or a process has it open., type: bool, returned: success}
-    problems: {description: What went wrong in this workspace., type: list, elements: str, returned: success}
+        store: {description: "V(codex) or V(claude).", type: str, returned: success}
+        id: {description: "The session's or thread's ID.", type: str, returned: success}
+        path: {description: "Where it is, below HOME.", type: str, returned: success}
+        bytes: {description: "What it takes on disk.", type: int, returned: success}
+        last_activity: {description: "Its last use, in seconds since the epoch.", type: float, returned: success}
+        in_use: {description: "Whether a turn runs in it or a process has it open.", type: bool, returned: success}
+    problems: {description: "What went wrong in this workspace.", type: list, elements: str, returned: success}
 problems:
   description: What went wrong, with the workspace it went wrong in. Empty when all went well.
   returned: success

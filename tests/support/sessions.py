@@ -1,0 +1,157 @@
+"""Workspaces with real sessions, made by the real CLI as their own user, and the pruner that runs over them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.alive.codex.plugins.module_utils import _prune
+from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES
+
+from support.packages import native_codex
+from support.stub import FAKE_KEY, ResponsesStub
+
+DAY = 86400
+UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@contextmanager
+def workspaces_root() -> Iterator[Path]:
+    """A directory for workspaces that tenants can reach: pytest's own are private to root."""
+    root = Path(tempfile.mkdtemp(prefix="workspaces-", dir="/var/tmp"))
+    root.chmod(0o711)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)
+
+
+class Workspace:
+    """A HOME and its user, who has no passwd entry."""
+
+    def __init__(self, root: Path, name: str, uid: int) -> None:
+        self.home = root / name
+        self.uid = uid
+        self.home.mkdir(mode=0o700)
+        os.chown(self.home, uid, uid)
+
+    @property
+    def codex(self) -> Path:
+        return self.home / ".codex"
+
+    def command(self, *argv: str | Path, **environment: str) -> dict[str, Any]:
+        """What subprocess needs to run ``argv`` as this workspace."""
+        return {
+            "args": [str(argument) for argument in argv],
+            "user": self.uid,
+            "group": self.uid,
+            "extra_groups": [],
+            "cwd": self.home,
+            "env": {"HOME": str(self.home), "PATH": "/usr/bin:/bin", **environment},
+        }
+
+    def exec_argv(self, stub: ResponsesStub, *arguments: str, version: str | None = None) -> list[str]:
+        return [
+            str(native_codex(version) if version else native_codex()),
+            "exec",
+            "--json",
+            "--config",
+            f'openai_base_url="{stub.base_url}"',
+            "--config",
+            "features.plugins=false",
+            "--skip-git-repo-check",
+            *arguments,
+        ]
+
+    def turn(self, stub: ResponsesStub, *arguments: str, prompt: str = "hello", version: str | None = None) -> str:
+        """Runs a turn to its end and returns its thread's ID."""
+        end = subprocess.run(
+            **self.command(
+                *self.exec_argv(stub, *arguments, version=version),
+                CODEX_API_KEY=FAKE_KEY,
+                OPENAI_API_KEY=FAKE_KEY,
+                OPENAI_BASE_URL=stub.base_url,
+            ),
+            input=prompt.encode(),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert end.returncode == 0, end.stdout.decode() + end.stderr.decode()
+        first = json.loads(end.stdout.splitlines()[0])
+        assert first["type"] == "thread.started"
+        thread: str = first["thread_id"]
+        return thread
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            **self.command(native_codex(), *arguments, CODEX_API_KEY=FAKE_KEY),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def rollouts(self) -> dict[str, Path]:
+        """Each session's file."""
+        return {UUID.findall(path.name)[0]: path for path in self.codex.rglob("rollout-*")}
+
+    def age(self, *threads: str, days: float = 40) -> None:
+        rollouts = self.rollouts()
+        for thread in threads:
+            when = time.time() - days * DAY
+            os.utime(rollouts[thread], (when, when))
+
+    def databases(self) -> list[Path]:
+        return sorted(self.codex.glob("*.sqlite"))
+
+    def mentions(self, threads: set[str]) -> list[str]:
+        """Where the CLI's databases still name one of the threads, in whatever column."""
+        found = []
+        for path in self.databases():
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+                tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+                for (table,) in tables:
+                    for row in connection.execute(f'SELECT * FROM "{table}"'):
+                        named = threads.intersection(UUID.findall(" ".join(map(str, row))))
+                        found += [f"{path.name}:{table}: {name}" for name in named]
+        return found
+
+    def integrity(self) -> set[str]:
+        answers = set()
+        for path in self.databases():
+            with sqlite3.connect(path) as connection:
+                answers |= {row[0] for row in connection.execute("PRAGMA integrity_check")}
+        return answers
+
+    def parity(self) -> str:
+        report = json.loads(self.cli("doctor", "--json").stdout)
+        check = report["checks"]["state.rollout_db_parity"]
+        return str(check["status"] if check["status"] == "ok" else check)
+
+    def foreign_files(self) -> list[Path]:
+        """What below HOME does not belong to the tenant."""
+        paths = [self.home, *self.home.rglob("*")]
+        return [path for path in paths if (path.lstat().st_uid, path.lstat().st_gid) != (self.uid, self.uid)]
+
+
+def prune(root: Path, dry_run: bool = False, **options: Any) -> dict[str, Any]:
+    """The pruner, as the module and the script call it."""
+    given = {name: spec.get("default") for name, spec in _prune.OPTIONS.items()}
+    given.update(stores=list(STORES), codex_path=str(native_codex()), **options)
+    return _prune.prune(str(root), given["workspaces"], _prune.orders_from(given, dry_run))
+
+
+def gone(result: dict[str, Any]) -> set[str]:
+    """The sessions that a result says went."""
+    return {session["id"] for workspace in result["workspaces"] for session in workspace["sessions"]}

@@ -1,0 +1,112 @@
+"""Pruning, judged by the real CLI: sessions that it made, resumes, lists and checks."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+
+import pytest
+from support.sessions import DAY, Workspace, gone, prune, workspaces_root
+from support.stub import FAKE_KEY, ResponsesStub
+
+pytestmark = pytest.mark.root
+SESSIONS = 40
+
+
+@pytest.fixture(scope="module")
+def stub():
+    with ResponsesStub() as server:
+        yield server
+
+
+@pytest.fixture
+def root():
+    with workspaces_root() as path:
+        yield path
+
+
+def start_turn(workspace, stub, *arguments, prompt):
+    """A turn that is under way: its first event has come."""
+    command = workspace.command(*workspace.exec_argv(stub, *arguments), CODEX_API_KEY=FAKE_KEY)
+    process = subprocess.Popen(
+        **command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    process.stdin.write(prompt.encode())
+    process.stdin.close()
+    assert select.select([process.stdout], [], [], 30)[0]
+    assert b"thread.started" in process.stdout.readline()
+    return process
+
+
+def test_exactly_the_aged_and_idle_sessions_go(root, stub):
+    workspace = Workspace(root, "acme", 61_101)
+    threads = [workspace.turn(stub) for _number in range(SESSIONS)]
+    archived, base, running = threads[0], threads[1], threads[2]
+    resumed = threads[3:6]
+    aged = threads[: SESSIONS // 3 + 1]
+    assert workspace.cli("archive", archived).returncode == 0
+    workspace.age(*aged)
+    fork = workspace.turn(stub, "fork", base)
+    workspace.age(base)
+    for thread in resumed:
+        assert workspace.turn(stub, "resume", thread) == thread
+    turn = start_turn(workspace, stub, "resume", running, prompt="[[stall]]")
+    try:
+        while "[[stall]]" not in stub.recorded():  # until then, it writes to its rollout
+            time.sleep(0.01)
+        workspace.age(running)
+        expected = set(aged) - {base, running, *resumed}
+
+        assert gone(prune(root, dry_run=True)) == expected
+        assert set(workspace.rollouts()) == {*threads, fork}
+
+        result = prune(root)
+        assert result["problems"] == []
+        assert gone(result) == expected
+        assert set(workspace.rollouts()) == {*threads, fork} - expected
+        counts = result["workspaces"][0]
+        assert (counts["pruned"], counts["kept"]) == (len(expected), SESSIONS + 1 - len(expected))
+        assert (counts["in_use"], counts["needed"]) == (1, 1)
+    finally:
+        turn.kill()
+        turn.wait()
+        turn.stdout.close()
+
+    assert workspace.mentions(expected) == []
+    assert workspace.integrity() == {"ok"}
+    assert workspace.parity() == "ok"
+    assert workspace.foreign_files() == []
+    for thread in workspace.rollouts():
+        assert workspace.turn(stub, "resume", thread) == thread
+    assert not prune(root, sweep=False)["changed"]
+
+
+def test_the_naive_cron_line_deletes_sessions_in_use(root, stub):
+    """Why this collection has a pruner. The line is the one that deployments copy from each other."""
+    workspace = Workspace(root, "acme", 61_102)
+    threads = [workspace.turn(stub) for _number in range(3)]
+    workspace.age(threads[0])
+    aged = time.time() - 40 * DAY
+    os.utime(workspace.codex / "sessions", (aged, aged))  # a year directory was last added long ago
+    subprocess.run(f"find {root}/*/.codex/sessions/ -maxdepth 1 -mtime +30 -exec rm -rf {{}} +", shell=True, check=True)
+    assert workspace.rollouts() == {}
+
+
+@pytest.mark.parametrize("trial", range(int(os.environ.get("ALIVE_TRIALS", "4"))))
+def test_a_session_that_is_resumed_while_it_is_due_is_never_torn(root, stub, trial):
+    """Either it goes and the resume fails, or it is resumed and stays: no turn writes to a file that has gone."""
+    workspace = Workspace(root, "acme", 61_103)
+    threads = [workspace.turn(stub) for _number in range(3)]
+    workspace.age(*threads)
+    command = workspace.command(*workspace.exec_argv(stub, "resume", threads[0]), CODEX_API_KEY=FAKE_KEY)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(**command, stdin=subprocess.PIPE, **quiet) as turn:
+        turn.stdin.write(b"hello")
+        turn.stdin.close()
+        time.sleep(0.03 * trial)  # the point in the resume's start that this trial tries
+        result = prune(root)
+        assert turn.wait(60) == (1 if threads[0] in gone(result) else 0)
+    assert set(workspace.rollouts()) == set(threads) - gone(result)
+    assert workspace.parity() == "ok"
