@@ -113,23 +113,21 @@ def plan(
     """
     by_id = {session.id: session for session in sessions}
     ancestors = {child: ids & by_id.keys() for child, ids in (parents or {}).items() if child in by_id}
-    order = _oldest_first(sessions, ancestors)
     newest = _newest(sessions, rules.keep_last, rest)
-    protected = _with_ancestors(({s.id for s in sessions} & (in_use | needed)) | newest, ancestors)
-
-    def aged(activity: float) -> bool:
-        return rules.max_age is not None and now - activity > rules.max_age
-
+    protected = in_use | needed | newest
     remaining = rest.bytes + sum(session.bytes for session in sessions)
     due: list[Session] = []
     going: set[str] = set()
-    for session, family_activity in order:
-        too_much = rules.max_bytes is not None and remaining > rules.max_bytes
-        if aged(session.activity) or too_much:
+    needed_here: set[str] = set()
+    for session in _oldest_first(sessions, ancestors):
+        aged = rules.max_age is not None and now - session.activity > rules.max_age
+        if aged or (rules.max_bytes is not None and remaining > rules.max_bytes):
             due.append(session)
-        if (aged(family_activity) or too_much) and session.id not in protected:
-            going.add(session.id)
-            remaining -= session.bytes
+            if session.id not in protected and session.id not in needed_here:
+                going.add(session.id)
+                remaining -= session.bytes
+                continue
+        needed_here |= ancestors.get(session.id, frozenset())
     # Only a circle of dependencies, which no CLI writes, can still hold a session that goes: it stays whole.
     going -= _with_ancestors(by_id.keys() - going, ancestors)
     return Plan(
@@ -160,13 +158,10 @@ def _with_ancestors(ids: AbstractSet[str], ancestors: Mapping[str, AbstractSet[s
     return reached
 
 
-def _oldest_first(
-    sessions: Sequence[Session], ancestors: Mapping[str, AbstractSet[str]]
-) -> list[tuple[Session, float]]:
-    """Each session with the newest activity of itself and all that need it, oldest first, and what needs another before
-    that other: so every first part of this order can go without leaving a session that misses its base."""
+def _oldest_first(sessions: Sequence[Session], ancestors: Mapping[str, AbstractSet[str]]) -> list[Session]:
+    """The sessions by the newest activity of each and all that need it, oldest first, and each before what it needs."""
     by_id = {session.id: session for session in sessions}
-    order: list[tuple[Session, float]] = []
+    order: list[Session] = []
     seen: set[str] = set()
     for newest in sorted(sessions, key=lambda s: (s.activity, s.id), reverse=True):
         # Depth first, without recursion (a tenant decides the depth): ancestors are finished before what needs them.
@@ -174,7 +169,7 @@ def _oldest_first(
         while stack:
             current, finished = stack.pop()
             if finished:
-                order.append((by_id[current], newest.activity))
+                order.append(by_id[current])
             elif current not in seen:
                 seen.add(current)
                 stack.append((current, True))
