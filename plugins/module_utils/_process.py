@@ -14,7 +14,7 @@ import os
 import pwd
 import signal
 import subprocess
-from typing import Iterator, Mapping, NamedTuple, Sequence
+from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -135,14 +135,16 @@ def run(
     stdin: bytes = b"",
     umask: int = 0o022,
     keep_open: Sequence[int] = (),
+    before: Callable[[], None] = lambda: None,
 ) -> Completed:
     """Runs a command to its end, at most ``timeout`` seconds; then its whole session's group is killed.
 
-    It does not outlive this process either, and inherits the descriptors ``keep_open`` alone. Raises OSError where it
-    cannot be started, as subprocess does.
+    It does not outlive this process either, and inherits the descriptors ``keep_open`` alone. ``before`` is called in
+    the new process first. Raises OSError where the command cannot be started, SubprocessError where ``before`` fails.
     """
 
     def prepare() -> None:
+        before()
         os.umask(umask)
         if identity is not None:
             become(identity)

@@ -18,6 +18,7 @@ LAYERS = {
         "_validate",
         "_install",
         "_npm",
+        "_policy",
         "_tarballs",
         "_workspaces",
         "_prune",
