@@ -31,6 +31,46 @@ $(READY): tests/requirements.txt
 	$(VENV)/bin/pip install --quiet --requirement $(VENV)/requirements.txt
 	touch $@
 
+# Everything that the quickstart makes lies in one directory, which workspace users must be able to reach: where root's
+# checkout is below a private directory, that is one under /var/lib.
+QUICKSTART := $(CURDIR)/.quickstart
+ifeq ($(shell id -u),0)
+QUICKSTART := $(shell $(PYTHON) -c 'import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.stat("$(CURDIR)/.")' \
+	2>/dev/null && echo $(QUICKSTART) || echo /var/lib/alive-codex-quickstart)
+endif
+COLLECTION := $(shell find galaxy.yml README.md LICENSE meta playbooks plugins roles -type f ! -name '*.pyc')
+
+quickstart: export ANSIBLE_HOME := $(QUICKSTART)/ansible
+quickstart: export ANSIBLE_COLLECTIONS_PATH := $(QUICKSTART)/collections
+quickstart: export ANSIBLE_CONFIG := $(QUICKSTART)/ansible.cfg
+quickstart: export LC_ALL := C.UTF-8
+quickstart: export TMPDIR := $(QUICKSTART)/tmp
+quickstart: $(QUICKSTART)/collections/.installed
+	$(if $(filter /var/lib/%,$(QUICKSTART)),@echo "Workspace users cannot reach this checkout, so everything goes into $(QUICKSTART)")
+	@$(QUICKSTART)/venv/bin/ansible-playbook -i localhost, alive.codex.quickstart -e quickstart_directory=$(QUICKSTART)
+
+$(QUICKSTART)/collections/.installed: $(QUICKSTART)/venv/.installed $(COLLECTION)
+	@echo "Installing the collection"
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@$(QUICKSTART)/venv/bin/ansible-galaxy collection build --output-path $(@D) >/dev/null
+	@$(QUICKSTART)/venv/bin/ansible-galaxy collection install --offline --collections-path $(@D) $(@D)/alive-codex-*.tar.gz >/dev/null
+	@touch $@
+
+$(QUICKSTART)/venv/.installed: tests/requirements.txt
+	@echo "Installing ansible-core into $(QUICKSTART)"
+	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer with venv is needed: apt install python3-venv, or make PYTHON=python3.11"; exit 1; }
+	@mkdir -p -m 0755 $(QUICKSTART) && mkdir -p $(TMPDIR)
+	@printf '[defaults]\ncallback_result_format = yaml\ndisplay_skipped_hosts = false\nnocows = true\n' > $(ANSIBLE_CONFIG)
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@grep '^ansible-core\|^packaging' tests/requirements.txt > $(@D)/requirements.txt
+	@$(@D)/bin/pip install --quiet --no-cache-dir --requirement $(@D)/requirements.txt || \
+		{ echo "pip could not install what is above. Where PyPI is not reachable, set PIP_INDEX_URL to a mirror."; exit 1; }
+	@touch $@
+
+clean:
+	rm -rf .quickstart $(QUICKSTART) $(CACHE) $(VENV) .*_cache .hypothesis .ansible
+
 test: test-lint test-sanity test-unit test-system test-molecule
 
 # The working tree as a collection, for tools that find one by its place.

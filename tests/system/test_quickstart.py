@@ -1,0 +1,130 @@
+"""The quickstart, from the built and installed collection, as root and as a plain user who owns nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.packages import CODEX_VERSION
+from support.registry import Registry
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+PLAIN_UID = 1876599
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    with Registry([f"@openai/codex@{CODEX_VERSION}"]) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("build")
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "build", "--output-path", directory],
+        cwd=CHECKOUT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return next(directory.glob("*.tar.gz"))
+
+
+class Quickstart:
+    """Runs the playbook by its full name, with a directory and a HOME of its own."""
+
+    def __init__(self, tarball: Path, directory: Path, uid: int) -> None:
+        self.directory = directory / "quickstart"
+        self.home = directory / "home"
+        self.home.mkdir()
+        collections = directory / "collections"
+        self.uid = uid
+        os.chown(directory, uid, uid)
+        os.chown(self.home, uid, uid)
+        self.env = {
+            "HOME": str(self.home),
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+        }
+        argv = [
+            BIN / "ansible-galaxy",
+            "collection",
+            "install",
+            "--offline",
+            "--collections-path",
+            collections,
+            tarball,
+        ]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**self.env, "HOME": str(directory / "build")})
+
+    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(BIN / "ansible-playbook"), "-i", "localhost,", "alive.codex.quickstart"]
+        argv += ["-e", f"quickstart_directory={self.directory}"]
+        return subprocess.run(
+            [*argv, *arguments],
+            env={**self.env, **env},
+            cwd=self.home,
+            user=self.uid,
+            group=self.uid,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+
+@pytest.fixture(params=["root", "plain"])
+def quickstart(request: pytest.FixtureRequest, tarball: Path, open_dir: Path) -> Quickstart:
+    return Quickstart(tarball, open_dir, 0 if request.param == "root" else PLAIN_UID)
+
+
+def changed(output: str) -> int:
+    match = re.search(r"changed=(\d+)", output)
+    assert match, output
+    return int(match[1])
+
+
+def stubs() -> list[str]:
+    found = subprocess.run(["pgrep", "-f", "responses_stub.py --background"], capture_output=True, text=True)
+    return found.stdout.split()
+
+
+@pytest.mark.root
+def test_the_whole_job_twice(quickstart: Quickstart, registry: Registry) -> None:
+    before = stubs()
+    first = quickstart.run(npm_config_registry=registry.url)
+    assert first.returncode == 0, first.stdout + first.stderr
+    said = " ".join(first.stdout.split())
+    for text in ("STUB", f"{CODEX_VERSION} from npm", "Hello from UID", '"answer": 42', "turn 2 of this thread"):
+        assert text in said, first.stdout
+    uids = {quickstart.uid or 1876501, quickstart.uid or 1876502}
+    homes = [quickstart.directory / "workspaces" / name for name in ("alice", "bob")]
+    assert {home.stat().st_uid for home in homes} == uids
+    assert f"Hello from UID {homes[0].stat().st_uid} in {homes[0]}" in (homes[0] / "hello.txt").read_text()
+    summary = (quickstart.directory / "summary.txt").read_text()
+    assert max(map(len, summary.splitlines())) <= 72  # within 80 columns, as Ansible indents it
+
+    asked = len(registry.requests)
+    second = quickstart.run(npm_config_registry=registry.url)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert len(registry.requests) == asked  # the release is there: nobody is asked
+    assert changed(first.stdout) - changed(second.stdout) > 2
+    assert stubs() == before
+    assert [path.name for path in quickstart.home.iterdir()] == [".ansible"]  # ansible-playbook's own, as without make
+
+
+@pytest.mark.root
+def test_a_machine_without_npm(quickstart: Quickstart, tmp_path: Path) -> None:
+    before = stubs()
+    done = quickstart.run(PATH="/nonexistent")
+    assert done.returncode == 2
+    assert "npm" in done.stdout and "Node.js" in done.stdout
+    assert stubs() == before
