@@ -46,7 +46,7 @@ quickstart: export ANSIBLE_CONFIG := $(QUICKSTART)/ansible.cfg
 quickstart: export LC_ALL := C.UTF-8
 quickstart: export TMPDIR := $(QUICKSTART)/tmp
 quickstart: $(QUICKSTART)/collections/.installed
-	$(if $(filter /var/lib/%,$(QUICKSTART)),@echo "Workspace users cannot reach this checkout, so everything goes into $(QUICKSTART)")
+	@case $(QUICKSTART) in /var/lib/*) echo "Workspace users cannot reach this checkout: all goes into $(QUICKSTART)";; esac
 	@$(QUICKSTART)/venv/bin/ansible-playbook -i localhost, alive.codex.quickstart -e quickstart_directory=$(QUICKSTART)
 
 $(QUICKSTART)/collections/.installed: $(QUICKSTART)/venv/.installed $(COLLECTION)
