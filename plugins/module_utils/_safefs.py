@@ -158,8 +158,9 @@ def read_file(name: str, dir_fd: int, limit: int, owner: int | None = None) -> t
             raise PermissionError(errno.EPERM, f"belongs to UID {info.st_uid}, not to UID {owner}")
         if info.st_size > limit:
             raise OSError(errno.EFBIG, f"has {info.st_size} bytes, more than the {limit} that are read")
-        content = os.read(fd, limit + 1)
-        while 0 < len(content) <= limit:
+        # One read in all but every case: asked for one byte more than there should be, it comes back short.
+        content = os.read(fd, info.st_size + 1)
+        while info.st_size < len(content) <= limit:
             more = os.read(fd, limit + 1 - len(content))
             if not more:
                 break

@@ -71,7 +71,7 @@ def edit(text: str, config: Mapping[str, Any]) -> Edited:
     memory_lines = [span for span in document.comments if text.startswith(_MEMORY, span[0])]
     memory = _recall(text, memory_lines)
     changes: list[Change] = []
-    cuts = list(_obsolete(document, wanted, memory, memory_lines, changes))
+    cuts = list(_obsolete(document, wanted, memory, changes))
     kept = _ending(_cut(text, [*cuts, *memory_lines]))
     inserts, tables = _missing(_tomldoc.parse(kept), wanted, changes)
     if not cuts and not inserts and memory.keys == wanted.keys():
@@ -133,7 +133,6 @@ def _obsolete(
     document: Document,
     wanted: Mapping[tuple[str, ...], Any],
     memory: _Memory,
-    memory_lines: list[tuple[int, int]],
     changes: list[Change],
 ) -> Iterator[tuple[int, int]]:
     """The spans of what has to go."""
@@ -147,10 +146,9 @@ def _obsolete(
             changes.append(Change(_dotted(section.path), text[section.start : section.end].strip(), None))
             yield section.start, bound
         elif not above:
-            cuts = list(_obsolete_pairs(section, is_obsolete, text, changes))
-            yield from cuts
-            is_ours = section.path in memory.tables and section.path not in is_obsolete.through
-            if is_ours and not _cut(text, [*cuts, *memory_lines], section.end, bound).strip():
+            yield from _obsolete_pairs(section, is_obsolete, text, changes)
+            is_empty = len(section.pairs) == sum(map(is_obsolete.pair, section.pairs))
+            if is_empty and section.path in memory.tables and section.path not in is_obsolete.through:
                 yield _before_blank_line(text, section.start), section.end
 
 
@@ -268,15 +266,14 @@ def _end_of(text: str, section: Section) -> int:
 # Text and values
 
 
-def _cut(text: str, spans: Iterable[tuple[int, int]], start: int = 0, end: int | None = None) -> str:
-    """``text[start:end]`` without some spans, which may also lie outside."""
-    end = len(text) if end is None else end
+def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text without some spans of it."""
     kept = []
-    for cut_start, cut_end in sorted(spans):
-        kept.append(text[start : min(cut_start, end)])
-        start = max(start, cut_end)
-    kept.append(text[start:end])
-    return "".join(kept)
+    at = 0
+    for start, end in sorted(spans):
+        kept.append(text[at:start])
+        at = max(at, end)
+    return "".join([*kept, text[at:]])
 
 
 def _insert(text: str, edits: Iterable[tuple[int, int, str]]) -> str:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _toml, _tomldoc, _tomledit
 
 _MAX_ID = (1 << 32) - 2
+_KEYS = {"name", "state", "user", "uid", "gid", "config"}
+_COMPONENT = re.compile(r"[^/\x00-\x1f\x7f\ud800-\udfff]+")
 _MODE = re.compile(r"0?[0-7]{3}")
 
 
@@ -41,52 +44,96 @@ def abridged(items: Sequence[str], separator: str = ", ", limit: int = 10) -> st
 def name_problem(name: Any) -> str | None:
     """Why a text is not one plain component of a path, which the name of a workspace has to be."""
     if not isinstance(name, str) or not name:
-        return "is empty"
+        return "is empty" if name in ("", None) else "is not text"
     if name in (".", ".."):
         return "names a directory that is there already"
-    if "/" in name:
-        return "has a slash in it"
-    if any(ord(char) < 32 or ord(char) == 127 for char in name):
-        return "has a control character in it"
-    try:
-        length = len(name.encode())
-    except UnicodeEncodeError:
-        return "is not valid Unicode"
+    if not _COMPONENT.fullmatch(name):
+        return "has a slash or a control character in it, or text that is not valid Unicode"
+    length = len(name) if name.isascii() else len(name.encode())
     return f"has {length} bytes, more than the 255 of a file name" if length > 255 else None
 
 
-def parse(items: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> list[Workspace]:
+def parse_json(text: str, defaults: Mapping[str, Any]) -> list[Workspace]:
+    """The same from JSON text."""
+    try:
+        items = json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest([f"the workspaces are not valid JSON: {error}"]) from None
+    return parse(items, defaults)
+
+
+def parse(items: Any, defaults: Mapping[str, Any]) -> list[Workspace]:
     """The workspaces that a list of mappings (``name``, ``state``, ``user``, ``uid``, ``gid``, ``config``) describes,
     each with its own configuration over ``defaults``. Raises InvalidRequest with everything that is wrong."""
+    if not isinstance(items, (list, tuple)):
+        raise InvalidRequest([f"the workspaces are not a list, but {type(items).__name__}"])
     problems: list[str] = []
     found: dict[str, Workspace] = {}
-    default_config = _checked_config({}, defaults, "config", problems)
+    default_config = _checked_config(defaults, "config", problems)
     for item in items:
+        if not isinstance(item, dict):
+            problems.append(f"a workspace is a mapping, not {item!r}")
+            continue
         name = item.get("name")
         wrong = name_problem(name)
-        if wrong:
+        if wrong or name is None:
             problems.append(f"the workspace name {name!r} {wrong}")
-            continue
-        assert isinstance(name, str)
-        if name in found:
+        elif name in found:
             problems.append(f"the workspace {name!r} is listed twice")
-        own = item.get("config")
-        config = (
-            _checked_config(defaults, own, f"the config of workspace {name!r}", problems) if own else default_config
-        )
-        present = item.get("state") != "absent"
-        user, uid, gid = item.get("user"), item.get("uid"), item.get("gid")
-        found[name] = Workspace(name, present, user, uid, gid, config)
-        if present and user is None and uid is None:
-            problems.append(f"the workspace {name!r} has no owner: give user or uid")
-        elif gid is not None and user is None and uid is None:
-            problems.append(f"the workspace {name!r} has a gid, but neither user nor uid")
-        for what, number in (("uid", uid), ("gid", gid)):
-            if number is not None and not 0 < number <= _MAX_ID:
-                problems.append(f"the workspace {name!r} cannot have the {what} {number}: 1 to {_MAX_ID} can be given")
+        else:
+            found[name] = _parse_one(name, item, defaults, default_config, problems)
     if problems:
         raise InvalidRequest(problems)
     return list(found.values())
+
+
+def _parse_one(
+    name: str,
+    item: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    default_config: Mapping[str, Any],
+    problems: list[str],
+) -> Workspace:
+    get = item.get
+    if not item.keys() <= _KEYS:
+        problems.append(
+            f"the workspace {name!r} has {abridged(sorted(map(str, item.keys() - _KEYS)))}, which is unknown"
+        )
+    state = get("state") or "present"
+    user = get("user")
+    uid = get("uid")
+    gid = get("gid")
+    if type(uid) is not int or not 0 < uid <= _MAX_ID:
+        uid = _number(name, "uid", uid, problems)
+    if type(gid) is not int or not 0 < gid <= _MAX_ID:
+        gid = _number(name, "gid", gid, problems)
+    if state != "present" and state != "absent":
+        problems.append(f"the workspace {name!r} cannot be {state!r}: state is present or absent")
+    if user is None:
+        if state == "present" and uid is None:
+            problems.append(f"the workspace {name!r} has no owner: give user or uid")
+    elif not isinstance(user, str) or not user:
+        problems.append(f"the workspace {name!r} cannot have the user {user!r}: give a name, or uid for a number")
+    config = default_config
+    own = get("config")
+    if own is None:
+        pass
+    elif isinstance(own, dict):
+        config = _checked_config(_tomledit.merge(defaults, own), f"the config of workspace {name!r}", problems)
+    else:
+        problems.append(f"the config of workspace {name!r} is no mapping")
+    return Workspace(name, state == "present", user, uid, gid, config)
+
+
+def _number(name: str, what: str, value: Any, problems: list[str]) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if type(value) is int and 0 < value <= _MAX_ID:
+        return value
+    problems.append(f"the workspace {name!r} cannot have the {what} {value!r}: a number from 1 to {_MAX_ID} is needed")
+    return None
 
 
 def parse_mode(text: str) -> int:
@@ -109,18 +156,17 @@ def check_root(path: str) -> None:
 
 def shared_uids(owners: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
     """The UIDs that more than one of the workspaces, given as (name, uid), have."""
-    by_uid: dict[int, list[str]] = {}
+    first: dict[int, str] = {}
+    shared: dict[int, list[str]] = {}
     for name, uid in owners:
-        by_uid.setdefault(uid, []).append(name)
-    return {uid: names for uid, names in by_uid.items() if len(names) > 1}
+        if first.setdefault(uid, name) != name:
+            shared.setdefault(uid, [first[uid]]).append(name)
+    return shared
 
 
-def _checked_config(
-    defaults: Mapping[str, Any], own: Mapping[str, Any] | None, what: str, problems: list[str]
-) -> dict[str, Any]:
-    merged = _tomledit.merge(defaults, own or {})
+def _checked_config(config: Mapping[str, Any], what: str, problems: list[str]) -> Mapping[str, Any]:
     try:
-        _tomldoc.parse(_toml.dumps(merged))
+        _tomldoc.parse(_toml.dumps(config))
     except ValueError as error:
         problems.append(f"{what} cannot be written as TOML: {error}")
-    return merged
+    return config

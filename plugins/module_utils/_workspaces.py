@@ -36,8 +36,8 @@ SESSIONS = ".codex/sessions"
 CONFIG = ".codex/config.toml"
 # Far more than the CLI writes; a tenant's gigabytes are not read.
 MAX_CONFIG = 256 * 1024
-_CACHED_CONFIG = 4096
-_CACHED_CONFIGS = 1024
+_REMEMBERED_CONFIG = 8 * 1024
+_REMEMBERED_CONFIGS = 1024
 _CONFIG_ATTEMPTS = 5
 # A tenant chooses how many keys it claims are ours, and how long its values are.
 _SHOWN_KEYS = 20
@@ -221,30 +221,58 @@ class _Preparation:
         self._root_fd = root_fd
         self._mode = request.mode
         self._check = request.check
-        self._edits: dict[tuple[bytes, int], tuple[bytes, list[Change]]] = {}
+        # Contents of config.toml that hold a configuration: most workspaces have the same ones.
+        self._settled: set[tuple[bytes, int]] = set()
 
     def prepare(self, workspace: Workspace, owner: Identity, changes: list[Change]) -> None:
         """Raises OSError, Refused or TomlError; ``changes`` then says what was done before."""
-        home = codex = None
+        if self._is_settled(workspace, owner):
+            return
+        home = codex = sessions = None
         try:
             home = self._directory(self._root_fd, workspace.name, HOME, owner, self._mode, None, changes)
             codex = self._directory(home, ".codex", CODEX, owner, PRIVATE, home, changes)
-            if codex is None or not self._is_private(codex, "sessions", owner):
-                sessions = self._directory(codex, "sessions", SESSIONS, owner, PRIVATE, home, changes)
-                if sessions is not None:
-                    os.close(sessions)
+            sessions = self._directory(codex, "sessions", SESSIONS, owner, PRIVATE, home, changes)
             self._configure(codex, owner, workspace.config, changes)
         finally:
-            for fd in (codex, home):
+            for fd in (sessions, codex, home):
                 if fd is not None:
                     os.close(fd)
 
-    def _is_private(self, parent: int, name: str, owner: Identity) -> bool:
-        try:
-            info = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        except FileNotFoundError:
+    def _is_settled(self, workspace: Workspace, owner: Identity) -> bool:
+        """Whether all is as it should be: a flat look, since it is taken ten thousand times. No says nothing yet."""
+        if self._root_fd is None:
             return False
-        return info.st_mode == stat.S_IFDIR | PRIVATE and info.st_uid == owner.uid and info.st_gid == owner.gid
+        uid, gid = owner.uid, owner.gid
+        home = codex = -1
+        try:
+            home = os.open(workspace.name, _safefs.DIRECTORY, dir_fd=self._root_fd)
+            info = os.fstat(home)
+            if info.st_mode != stat.S_IFDIR | self._mode or info.st_uid != uid or info.st_gid != gid:
+                return False
+            codex = os.open(".codex", _safefs.DIRECTORY, dir_fd=home)
+            info = os.fstat(codex)
+            if info.st_mode != stat.S_IFDIR | PRIVATE or info.st_uid != uid or info.st_gid != gid:
+                return False
+            info = os.stat("sessions", dir_fd=codex, follow_symlinks=False)
+            if info.st_mode != stat.S_IFDIR | PRIVATE or info.st_uid != uid or info.st_gid != gid:
+                return False
+            try:
+                content, info = _safefs.read_file("config.toml", codex, _REMEMBERED_CONFIG, uid)
+            except FileNotFoundError:
+                return not workspace.config
+            return (
+                (content, id(workspace.config)) in self._settled
+                and info.st_mode == stat.S_IFREG | CONFIG_MODE
+                and info.st_gid == gid
+            )
+        except OSError:
+            return False
+        finally:
+            if codex >= 0:
+                os.close(codex)
+            if home >= 0:
+                os.close(home)
 
     def _directory(
         self,
@@ -305,18 +333,19 @@ class _Preparation:
             if codex is not None:
                 with contextlib.suppress(FileNotFoundError):
                     content, info = _safefs.read_file("config.toml", codex, MAX_CONFIG, owner.uid)
-            edited, done = self._edited(content, config)
-            if info is None:
-                if not edited:
-                    return
+            edited, done = _edited(content, config)
+            if info is None and edited:
                 done = [Change(CONFIG, "created"), *done]
-            else:
+            elif info is not None:
                 done = [*_drift(info, owner), *done]
-            if not done and edited == content:
-                return
-            if codex is None or self._check or self._replace(codex, owner, edited, info):
+            if edited != content or done:
+                if codex is not None and not self._check and not self._replace(codex, owner, edited, info):
+                    continue
                 changes += done or [Change(CONFIG, "managed keys noted")]
-                return
+            if len(edited) <= _REMEMBERED_CONFIG:
+                self._settled = self._settled if len(self._settled) < _REMEMBERED_CONFIGS else set()
+                self._settled.add((edited, id(config)))
+            return
         raise Refused("changes each time that it is about to be replaced")
 
     def _replace(self, codex: int, owner: Identity, content: bytes, info: os.stat_result | None) -> bool:
@@ -326,21 +355,13 @@ class _Preparation:
                 "config.toml", codex, content, CONFIG_MODE, lambda: _is_still(codex, info), durable=info is not None
             )
 
-    def _edited(self, content: bytes, config: Mapping[str, Any]) -> tuple[bytes, list[Change]]:
-        """Most workspaces have the same content and configuration: each combination is edited once."""
-        key = (content, id(config))
-        known = self._edits.get(key)
-        if known is None:
-            try:
-                edit = _tomledit.edit(content.decode(), config)
-            except UnicodeDecodeError:
-                raise Refused("is not valid UTF-8") from None
-            known = edit.text.encode(), _config_changes(edit.changes)
-            if len(content) <= _CACHED_CONFIG:
-                if len(self._edits) >= _CACHED_CONFIGS:
-                    self._edits.clear()
-                self._edits[key] = known
-        return known
+
+def _edited(content: bytes, config: Mapping[str, Any]) -> tuple[bytes, list[Change]]:
+    try:
+        text, changes = _tomledit.edit(content.decode(), config)
+    except UnicodeDecodeError:
+        raise Refused("is not valid UTF-8") from None
+    return text.encode(), _config_changes(changes)
 
 
 def _config_changes(edits: Sequence[_tomledit.Change]) -> list[Change]:

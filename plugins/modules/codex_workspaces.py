@@ -31,44 +31,20 @@ options:
     type: path
     default: /var/lib/claude-sessions
   workspaces:
-    description: The workspaces.
-    type: list
-    elements: dict
+    description:
+      - The workspaces, as a list of mappings, or as the JSON text of one. For many thousands the text is faster, since
+        Ansible need not look into it; what the lookup C(ansible.builtin.file) reads from a JSON file is such a text.
+      - C(name) is the name of the HOME below O(root), one plain component of a path. It is required.
+      - C(user) is the name of the user that the workspace belongs to. A present workspace needs this or C(uid).
+      - C(uid) is the numeric UID that the workspace belongs to; no passwd entry is needed. Together with C(user), it is
+        the UID that the user must have, or is made with.
+      - C(gid) is the numeric GID of the workspace; no group entry is needed. If not given, it is the primary group of
+        the user, or the number of the UID where that has no passwd entry.
+      - C(state) is V(present), the default, or V(absent), which removes the HOME with all that is in it. Its user, if
+        it has one, stays. A HOME whose owner still runs processes is not removed, unless O(force).
+      - C(config) is settings for this workspace's C(config.toml), over those of O(config). Nested mappings are merged.
+    type: json
     required: true
-    suboptions:
-      name:
-        description:
-          - The name of the HOME below O(root); one plain component of a path.
-        type: str
-        required: true
-      state:
-        description:
-          - V(present) prepares the HOME.
-          - V(absent) removes it with all that is in it. Its user, if it has one, stays.
-          - A HOME whose owner still runs processes is not removed, unless O(force).
-        type: str
-        choices: [present, absent]
-        default: present
-      user:
-        description:
-          - The name of the user that the workspace belongs to. The group is the user's primary one unless
-            O(workspaces[].gid) is given.
-          - A present workspace needs this or O(workspaces[].uid).
-        type: str
-      uid:
-        description:
-          - The numeric UID that the workspace belongs to. No passwd entry is needed.
-          - Together with O(workspaces[].user), the UID that the user must have, or is made with.
-        type: int
-      gid:
-        description:
-          - The numeric GID of the workspace. No group entry is needed.
-          - If not given, the primary group of the user, or the number of the UID where that has no passwd entry.
-        type: int
-      config:
-        description:
-          - Settings for this workspace's C(config.toml), over those of O(config). Nested mappings are merged.
-        type: dict
   mode:
     description:
       - The mode of each HOME, as octal text. It gives all to the owner, and writing to nobody else.
@@ -76,7 +52,7 @@ options:
     default: '0700'
   create_users:
     description:
-      - Whether to make the users that O(workspaces[].user) names and that do not exist, without password and login
+      - Whether to make the users that C(user) names and that do not exist, without password and login
         shell, with HOME as their home. Where the host has C(systemd-sysusers), all are made at once, otherwise each by
         C(useradd).
       - An existing user or group is never changed.
@@ -85,7 +61,7 @@ options:
   config:
     description:
       - Settings for every workspace's C(config.toml), nested as in TOML.
-      - These keys, and those of O(workspaces[].config), are managed. A key that is given is set. A key that was managed
+      - These keys, and those of their own C(config), are managed. A key that is given is set. A key that was managed
         before and is given no longer is removed. Everything else in the file stays as it is, byte for byte.
       - Which keys are managed is noted in a comment on the last line of the file.
       - Settings that a tenant must not change belong into C(/etc/codex/requirements.toml) instead.
@@ -209,19 +185,7 @@ from ansible_collections.alive.codex.plugins.module_utils import _workspacelist,
 def argument_spec() -> dict[str, dict[str, object]]:
     return {
         "root": {"type": "path", "default": "/var/lib/claude-sessions"},
-        "workspaces": {
-            "type": "list",
-            "elements": "dict",
-            "required": True,
-            "options": {
-                "name": {"type": "str", "required": True},
-                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-                "user": {"type": "str"},
-                "uid": {"type": "int"},
-                "gid": {"type": "int"},
-                "config": {"type": "dict"},
-            },
-        },
+        "workspaces": {"type": "json", "required": True},
         "mode": {"type": "str", "default": "0700"},
         "create_users": {"type": "bool", "default": False},
         "config": {"type": "dict", "default": {}},
@@ -237,7 +201,7 @@ def main() -> None:
         _workspacelist.check_root(params["root"])
         request = _workspaces.Request(
             root=params["root"],
-            workspaces=_workspacelist.parse(params["workspaces"], params["config"]),
+            workspaces=_workspacelist.parse_json(params["workspaces"], params["config"]),
             mode=_workspacelist.parse_mode(params["mode"]),
             create_users=params["create_users"],
             shared_uids=params["shared_uids"],
@@ -249,6 +213,8 @@ def main() -> None:
         module.fail_json(msg=f"nothing was touched: {error}")
     except (OSError, _workspaces.Refused) as error:
         module.fail_json(msg=f"the root directory {params['root']} cannot be used: {error}")
+    # Ansible would send all that was asked for back with the answer.
+    params["workspaces"] = f"{len(request.workspaces)} workspaces"
     for warning in outcome.warnings:
         module.warn(warning)
     result = {

@@ -105,7 +105,7 @@ class TestRemembering:
         assert edited(edited("[t]\n", {"t": {"a": 1}}), {}) == "[t]\n"
         assert edited(edited("", {"t": {"a": 1}}), {}) == ""
         with_comment = edited("", {"t": {"a": 1}}).replace("a = 1\n", "a = 1\n# mine\n")
-        assert edited(with_comment, {}) == "[t]\n# mine\n"
+        assert edited(with_comment, {}) == "# mine\n"
 
     def test_what_the_cli_appends_behind_the_memory_is_kept(self):
         appended = '\n[projects."/x"]\ntrust_level = "trusted"\n'

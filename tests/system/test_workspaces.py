@@ -1,0 +1,383 @@
+"""Workspaces on a real file system: what is made, mended, configured and removed, and what is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from ansible_collections.alive.codex.plugins.module_utils import _process, _users, _workspacelist, _workspaces
+from ansible_collections.alive.codex.plugins.module_utils._workspacereport import Change
+
+ROOT = os.geteuid() == 0
+# Unprivileged, every workspace is the user's own.
+UID = 61_010 if ROOT else os.getuid()
+GID = 61_011 if ROOT else os.getgid()
+
+
+def request(root: Path, items: list[dict], config: dict | None = None, **options) -> _workspaces.Request:
+    return _workspaces.Request(str(root), _workspacelist.parse(items, config or {}), **options)
+
+
+def prepare(root: Path, items: list[dict], config: dict | None = None, **options) -> _workspaces.Outcome:
+    return _workspaces.run(request(root, items, config, shared_uids=True, **options))
+
+
+def own(name: str, **more) -> dict:
+    return {"name": name, "uid": UID, "gid": GID, **more}
+
+
+def look(path: Path) -> tuple[int, int, str]:
+    info = path.lstat()
+    return info.st_uid, info.st_gid, f"{stat.S_IMODE(info.st_mode):04o}"
+
+
+def tell(changes: list[Change]) -> list[str]:
+    return [f"{change.path} {change.what}" for change in changes]
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "deep" / "root"
+
+
+def test_workspaces_are_made_and_a_second_run_changes_nothing(root):
+    items = [own("alpha"), own("beta", config={"model": "o3"})]
+    outcome = prepare(root, items, {"tools": {"web_search": True}}, mode=0o750)
+    assert look(root) == ((0, 0, "0711") if ROOT else (os.getuid(), os.getgid(), "0711"))
+    for name in ("alpha", "beta"):
+        assert look(root / name) == (UID, GID, "0750")
+        assert look(root / name / ".codex") == look(root / name / ".codex/sessions") == (UID, GID, "0700")
+        assert look(root / name / ".codex/config.toml") == (UID, GID, "0600")
+    assert tomllib.loads((root / "alpha/.codex/config.toml").read_text()) == {"tools": {"web_search": True}}
+    assert tomllib.loads((root / "beta/.codex/config.toml").read_text()) == {
+        "model": "o3",
+        "tools": {"web_search": True},
+    }
+    assert tell(outcome.root_changes) == [f"{root} created"]
+    assert tell(outcome.changes["alpha"]) == [
+        ". created",
+        ".codex created",
+        ".codex/sessions created",
+        ".codex/config.toml created",
+        ".codex/config.toml tools.web_search set",
+    ]
+    again = prepare(root, items, {"tools": {"web_search": True}}, mode=0o750)
+    assert again == _workspaces.Outcome([], {}, {}, [], [])
+
+
+def test_check_mode_tells_the_same_and_makes_nothing(root):
+    items = [own("alpha")]
+    planned = prepare(root, items, {"model": "o3"}, check=True)
+    assert not root.exists()
+    made = prepare(root, items, {"model": "o3"})
+    assert (planned.root_changes, planned.changes) == (made.root_changes, made.changes)
+    (root / "alpha").chmod(0o755)
+    (root / "alpha/.codex/sessions").rmdir()
+    before = sorted((str(path), look(path)) for path in root.rglob("*"))
+    planned = prepare(root, items, {"model": "gpt-5"}, check=True)
+    assert sorted((str(path), look(path)) for path in root.rglob("*")) == before
+    assert planned.changes == prepare(root, items, {"model": "gpt-5"}).changes
+    planned = prepare(root, [{"name": "alpha", "state": "absent"}], check=True)
+    assert (tell(planned.changes["alpha"]), (root / "alpha").exists()) == ([". removed"], True)
+
+
+def test_drift_is_mended(root):
+    prepare(root, [own("alpha")], {"model": "o3"})
+    home = root / "alpha"
+    for path, mode in ((root, 0o755), (home, 0o777), (home / ".codex", 0o755), (home / ".codex/config.toml", 0o644)):
+        path.chmod(mode)
+    outcome = prepare(root, [own("alpha")], {"model": "o3"})
+    assert [change.detail for change in outcome.root_changes] == ["0755 -> 0711"]
+    assert [(change.path, change.detail) for change in outcome.changes["alpha"]] == [
+        (".", "0777 -> 0700"),
+        (".codex", "0755 -> 0700"),
+        (".codex/config.toml", "0644 -> 0600"),
+    ]
+    assert not prepare(root, [own("alpha")], {"model": "o3"}).changes
+
+
+@pytest.mark.root
+def test_what_root_made_by_mistake_is_given_to_the_tenant(root):
+    prepare(root, [own("alpha")])
+    for path in (root / "alpha", root / "alpha/.codex", root / "alpha/.codex/sessions"):
+        os.chown(path, 0, 0)
+    outcome = prepare(root, [own("alpha")])
+    assert {change.detail for change in outcome.changes["alpha"]} == {f"0:0 -> {UID}:{GID}"}
+    assert look(root / "alpha/.codex/sessions") == (UID, GID, "0700")
+
+
+@pytest.mark.root
+def test_nobody_is_given_another_tenants_home(root):
+    prepare(root, [own("alpha")])
+    outcome = prepare(root, [{"name": "alpha", "uid": 61_099}, own("beta")])
+    assert "belongs to UID 61010, not to 61099:61099" in outcome.failures["alpha"]
+    assert look(root / "alpha") == (UID, GID, "0700")
+    assert (root / "beta/.codex").is_dir()
+
+
+@pytest.mark.skipif(ROOT, reason="what root may do is tested elsewhere")
+def test_an_unprivileged_user_prepares_no_workspace_of_others(root):
+    outcome = prepare(root, [own("alpha"), {"name": "beta", "uid": UID + 1}])
+    assert "only root can prepare a workspace of" in outcome.failures["beta"]
+    assert (root / "alpha/.codex").is_dir() and not (root / "beta").exists()
+
+
+class TestConfig:
+    def config(self, root: Path) -> Path:
+        return root / "alpha/.codex/config.toml"
+
+    def test_what_is_not_managed_stays_and_what_is_managed_no_longer_goes(self, root):
+        prepare(root, [own("alpha")], {"model": "o3", "tools": {"web_search": True}})
+        path = self.config(root)
+        tenants = '# mine\n[projects."/x"]\ntrust_level = "trusted"\n'
+        path.write_text(path.read_text() + tenants)
+        outcome = prepare(root, [own("alpha")], {"model": "gpt-5"})
+        assert [(change.what, change.detail) for change in outcome.changes["alpha"]] == [
+            ("tools.web_search removed", "true -> nothing"),
+            ("model set", '"o3" -> "gpt-5"'),
+        ]
+        assert tenants in path.read_text()
+        assert tomllib.loads(path.read_text())["model"] == "gpt-5"
+        prepare(root, [own("alpha")])
+        assert path.read_text().lstrip("\n") == tenants
+
+    def test_without_settings_there_is_no_file(self, root):
+        prepare(root, [own("alpha")])
+        assert not self.config(root).exists()
+
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [
+            (b"a = \xff\n", "is not valid UTF-8"),
+            (b"ok = 1\nsk-fake-secret", "line 2 is not TOML"),
+            (b"a = 1\n" * 60_000, "has 360000 bytes, more than the 262144 that are read"),
+        ],
+    )
+    def test_a_file_that_cannot_be_edited_is_an_error_and_stays(self, root, content, why):
+        prepare(root, [own("alpha")])
+        self.config(root).write_bytes(content)
+        if ROOT:
+            os.chown(self.config(root), UID, GID)
+        outcome = prepare(root, [own("alpha"), own("beta")], {"model": "o3"})
+        assert outcome.failures["alpha"].startswith(f".codex/config.toml: {why}")
+        assert "secret" not in outcome.failures["alpha"]
+        assert self.config(root).read_bytes() == content
+        assert (root / "beta/.codex/config.toml").exists()
+
+    def test_a_tenant_does_not_choose_how_long_the_result_is(self, root):
+        prepare(root, [own("alpha")])
+        keys = [[f"key-{number}"] for number in range(3000)]
+        lines = "".join(f'{key[0]} = "{"x" * 30}"\n' for key in keys)
+        memory = "# Managed by alive.codex: " + json.dumps({"keys": keys, "tables": []}) + "\n"
+        self.config(root).write_text(f'{lines}model = "{"y" * 9000}"\n{memory}')
+        if ROOT:
+            os.chown(self.config(root), UID, GID)
+        changes = prepare(root, [own("alpha")], {"model": "o3"}).changes["alpha"]
+        assert changes[-1].what == "2981 more keys"
+        assert len(json.dumps(changes)) < 5000
+
+
+class TestAbsent:
+    def test_a_home_goes_with_all_in_it_and_nothing_else(self, root):
+        prepare(root, [own("alpha"), own("beta")], {"model": "o3"})
+        (root / "alpha/to-beta").symlink_to("../beta")
+        outcome = prepare(root, [{"name": "alpha", "state": "absent"}, {"name": "none", "state": "absent"}])
+        assert {name: tell(changes) for name, changes in outcome.changes.items()} == {"alpha": [". removed"]}
+        assert [path.name for path in root.iterdir()] == ["beta"]
+        assert (root / "beta/.codex/config.toml").exists()
+
+    def test_without_a_root_directory_there_is_nothing_to_remove(self, root):
+        assert prepare(root, [{"name": "alpha", "state": "absent"}]) == _workspaces.Outcome([], {}, {}, [], [])
+        assert not root.exists()
+
+    def test_what_is_no_home_is_left_alone(self, root):
+        prepare(root, [own("alpha")])
+        (root / "link").symlink_to("alpha")
+        outcome = prepare(root, [{"name": "link", "state": "absent"}])
+        assert outcome.failures == {"link": "is a symbolic link, not a HOME"}
+        assert (root / "link").is_symlink() and (root / "alpha/.codex").is_dir()
+
+    @pytest.mark.root
+    def test_a_home_whose_owner_runs_processes_stays_unless_forced(self, root):
+        prepare(root, [own("alpha")])
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, user=UID, group=GID, extra_groups=[], cwd="/") as tenant:
+            for check in (True, False):
+                outcome = prepare(root, [{"name": "alpha", "state": "absent"}], check=check)
+                assert outcome.failures == {
+                    "alpha": f"UID {UID} still runs processes ({tenant.pid}): stop them, or set force"
+                }
+            assert (root / "alpha").exists()
+            assert not prepare(root, [{"name": "alpha", "state": "absent"}], force=True).failures
+            assert tenant.poll() is None
+            tenant.communicate()
+        assert not (root / "alpha").exists()
+
+
+@pytest.mark.root
+class TestFaults:
+    def test_one_workspace_that_cannot_be_prepared_stops_no_other(self, root):
+        prepare(root, [own(name) for name in ("fine", "immutable", "no-directory", "no-file")], {"model": "o3"})
+        config = root / "immutable/.codex/config.toml"
+        subprocess.run(["chattr", "+i", config], check=True)
+        (root / "no-directory/.codex/sessions").rmdir()
+        (root / "no-directory/.codex/sessions").touch()
+        (root / "no-file/.codex/config.toml").unlink()
+        (root / "no-file/.codex/config.toml").mkdir()
+        items = [own(name) for name in ("immutable", "no-directory", "no-file", "fine", "new")]
+        items.append({"name": "nobodys", "user": "no-such-user"})
+        try:
+            outcome = prepare(root, items, {"model": "gpt-5"})
+        finally:
+            subprocess.run(["chattr", "-i", config], check=True)
+        assert outcome.failures == {
+            "immutable": ".codex/config.toml: Operation not permitted",
+            "no-directory": ".codex/sessions: is a regular file, not a directory",
+            "no-file": ".codex/config.toml: is a directory, not a regular file",
+            "nobodys": "there is no user 'no-such-user' on this host: make it, or set create_users",
+        }
+        assert sorted(outcome.changes) == ["fine", "new"]
+
+    def test_a_full_disk_is_told_and_leaves_no_half_file(self, tmp_path):
+        root = tmp_path / "small"
+        root.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0711", "none", root], check=True)
+        try:
+            prepare(root, [own("alpha")], {"model": "o3"})
+            before = (root / "alpha/.codex/config.toml").read_bytes()
+            with open(root / "filler", "wb") as file, pytest.raises(OSError, match="No space"):
+                file.write(b"x" * 1_000_000)
+            outcome = prepare(root, [own("alpha"), own("beta")], {"model": "gpt-5"})
+            assert "No space left on device" in outcome.failures["alpha"]
+            assert "No space left on device" in outcome.failures["beta"]
+            assert (root / "alpha/.codex/config.toml").read_bytes() == before
+            assert sorted(os.listdir(root / "alpha/.codex")) == ["config.toml", "sessions"]
+            (root / "filler").unlink()
+            assert not prepare(root, [own("alpha"), own("beta")], {"model": "gpt-5"}).failures
+        finally:
+            subprocess.run(["umount", root], check=True)
+
+
+@pytest.mark.root
+class TestUsers:
+    NAMES = ("alivetest-a", "alivetest-b", "alivetest-c")
+
+    @pytest.fixture(autouse=True)
+    def no_users(self):
+        self.remove()
+        yield
+        self.remove()
+
+    def remove(self) -> None:
+        for name in self.NAMES:
+            if any(entry.pw_name == name for entry in pwd.getpwall()):
+                subprocess.run(["userdel", name], check=True, capture_output=True)
+
+    @pytest.mark.parametrize("together", [True, False], ids=["systemd-sysusers", "useradd"])
+    def test_missing_users_are_made_and_existing_ones_never_changed(self, root, together, monkeypatch):
+        if not together:
+            monkeypatch.setattr(_users.shutil, "which", lambda *args, **kwargs: None)
+        elif not _users.shutil.which("systemd-sysusers"):
+            pytest.skip("NOT RUN: this system has no systemd-sysusers")
+        a, b, c = self.NAMES
+        subprocess.run(["useradd", "--uid", "61020", "--home-dir", "/elsewhere", "--shell", "/bin/sh", c], check=True)
+        existing = pwd.getpwnam(c)
+        items = [{"name": "alpha", "user": a}, {"name": "beta", "user": b, "uid": 61_021, "gid": 61_022}]
+        items += [{"name": "gamma", "user": c}, {"name": "delta", "user": c, "uid": 61_023}]
+        items += [{"name": "bad", "user": "Not A Name"}]
+        planned = prepare(root, items, create_users=True, check=True)
+        assert (planned.created_users, [e.pw_name for e in pwd.getpwall() if e.pw_name in (a, b)]) == ([a, b], [])
+        outcome = prepare(root, items, create_users=True)
+        assert outcome.created_users == [a, b]
+        assert "exists, and is not given the UID 61023" in outcome.failures["delta"]
+        assert "cannot be the name of a new user" in outcome.failures["bad"]
+        made = pwd.getpwnam(a)
+        assert (made.pw_dir, made.pw_shell) == (f"{root}/alpha", "/usr/sbin/nologin")
+        assert look(root / "alpha") == (made.pw_uid, made.pw_gid, "0700")
+        assert look(root / "beta") == (61_021, 61_022, "0700")
+        assert pwd.getpwnam(c) == existing
+        shadow = Path("/etc/shadow").read_text()
+        for name in (a, b):
+            assert f"\n{name}:!" in shadow, "a new user has no password that would let it in"
+        again = prepare(root, items[:3], create_users=True)
+        assert (again.created_users, again.changes, again.failures) == ([], {}, {})
+
+    def test_root_owns_no_workspace(self, root):
+        assert "root (0:0) cannot own a workspace" in prepare(root, [{"name": "a", "user": "root"}]).failures["a"]
+
+
+def test_workspaces_of_one_uid_are_warned_of_unless_that_is_meant(root):
+    items = [own("alpha"), own("beta")]
+    (warning,) = _workspaces.run(request(root, items)).warnings
+    assert f"UID {UID}: alpha, beta" in warning
+    assert not _workspaces.run(request(root, items, shared_uids=True)).warnings
+
+
+@pytest.fixture
+def ansible(root, tmp_path):
+    """The module as a play calls it; the result."""
+
+    def call(*arguments: str, **options) -> dict:
+        task = {"alive.codex.codex_workspaces": {"root": str(root), "shared_uids": True, **options}}
+        keep = {"dest": str(tmp_path / "result.json"), "content": "{{ result | ansible.builtin.to_json }}"}
+        tasks = [
+            {"name": "Prepare", "register": "result", "ignore_errors": True, **task},
+            {"name": "Keep", "check_mode": False, "ansible.builtin.copy": keep},
+        ]
+        play = tmp_path / "play.yml"
+        play.write_text(json.dumps([{"name": "Play", "hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+        command = [
+            Path(sys.executable).with_name("ansible-playbook"),
+            "-e",
+            f"ansible_python_interpreter={sys.executable}",
+        ]
+        subprocess.run([*command, *arguments, play], check=True, capture_output=True)
+        return json.loads((tmp_path / "result.json").read_text())
+
+    return call
+
+
+class TestModule:
+    def test_the_result_tells_what_changed(self, root, ansible):
+        items = [own("alpha"), own("beta", config={"model": "o3"})]
+        planned = ansible("--check", "--diff", workspaces=items)
+        result = ansible("--diff", workspaces=json.dumps(items))
+        assert result["changed"] and result["summary"] == {"total": 2, "changed": 2, "failed": 0}
+        assert result["changes"][1] == {
+            "workspaces": ["beta"],
+            "paths": {
+                ".": ["created"],
+                ".codex": ["created"],
+                ".codex/sessions": ["created"],
+                ".codex/config.toml": ["created", "model set"],
+            },
+        }
+        assert '.codex/config.toml: model set (nothing -> "o3")' in result["diff"]["prepared"]
+        assert (planned["changes"], planned["diff"]) == (result["changes"], result["diff"])
+        assert not ansible(workspaces=items)["changed"]
+
+    def test_bad_input_touches_nothing(self, root, ansible):
+        result = ansible(workspaces=[own("alpha"), own("../x")])
+        assert result["failed"] and result["msg"].startswith(
+            "nothing was touched: the workspace name '../x' has a slash"
+        )
+        assert not root.exists()
+
+    def test_failures_are_listed_after_everything_else_was_done(self, root, ansible):
+        result = ansible(workspaces=[{"name": "alpha", "user": "no-such-user"}, own("beta")])
+        assert result["failed"] and result["changed"]
+        assert result["msg"].startswith("1 of 2 workspaces could not be brought into their state; the other 1 were")
+        assert result["failures"][0]["workspaces"] == ["alpha"]
+        assert (root / "beta/.codex").is_dir()
+
+
+def test_identities_of_this_process_are_as_before():
+    """Preparing acts with tenants' rights in between; none of it may stick to the process."""
+    assert os.getresuid() == (os.getuid(),) * 3 and os.getresgid() == (os.getgid(),) * 3
+    assert _process.current_identity().uid == os.getuid()
