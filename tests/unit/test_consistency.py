@@ -1,0 +1,42 @@
+"""What is said twice must agree: a role's defaults and its argument spec, the modules and their group, the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.parent for path in (CHECKOUT / "roles").glob("*/defaults"))
+MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
+
+
+def load(path: Path):
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_roles_defaults_are_those_of_its_argument_spec(role):
+    options = load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    specified = {name: option["default"] for name, option in options.items() if "default" in option}
+    assert (load(role / "defaults/main.yml") or {}) == specified
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_roles_variables_carry_its_name_and_are_in_its_readme(role):
+    readme = (role / "README.md").read_text()
+    for name in load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]:
+        assert name.startswith(f"{role.name}_")
+        assert f"`{name}`" in readme
+
+
+def test_the_action_group_names_every_module():
+    assert load(CHECKOUT / "meta/runtime.yml")["action_groups"]["codex"] == MODULES
+
+
+def test_the_readme_names_everything_the_collection_has():
+    readme = (CHECKOUT / "README.md").read_text()
+    playbooks = [path.stem for path in (CHECKOUT / "playbooks").glob("*.yml")]
+    missing = [name for name in (*MODULES, *(role.name for role in ROLES), *playbooks) if f"`{name}`" not in readme]
+    assert not missing
