@@ -1,0 +1,32 @@
+"""What runs on targets loads on the oldest Python that is promised."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT, COLLECTIONS
+
+OLDEST = "3.8"
+UTILS = sorted(path.stem for path in (CHECKOUT / "plugins/module_utils").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def oldest() -> str:
+    shims = Path.home() / ".pyenv/versions"
+    found = (
+        shutil.which(f"python{OLDEST}")
+        if not shims.exists()
+        else next(map(str, shims.glob(f"{OLDEST}.*/bin/python")), None)
+    )
+    if found is None:
+        pytest.skip(f"NOT RUN: there is no Python {OLDEST} on this machine")
+    return found
+
+
+def test_shared_files_load_on_the_oldest_python(oldest):
+    loading = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    names = [f"ansible_collections.alive.codex.plugins.module_utils.{name}" for name in UTILS]
+    subprocess.run([oldest, "-c", loading, *names], env={"PYTHONPATH": str(COLLECTIONS)}, check=True)
