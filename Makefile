@@ -80,7 +80,7 @@ test-lint: $(READY) $(CHECKOUT)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	MYPYPATH=$(CACHE)/checkout $(VENV)/bin/mypy --cache-dir $(CACHE)/mypy --package ansible_collections.alive.codex.plugins
-	$(VENV)/bin/ansible-lint
+	ANSIBLE_COLLECTIONS_PATH=$(CACHE)/checkout $(VENV)/bin/ansible-lint
 	$(VENV)/bin/antsibull-changelog lint
 
 test-sanity: $(READY)

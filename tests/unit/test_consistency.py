@@ -16,11 +16,16 @@ def load(path: Path):
     return yaml.safe_load(path.read_text())
 
 
+def without_templates(defaults):
+    """A default that is computed can be said in words only, in an argument spec."""
+    return {name: value for name, value in defaults.items() if "{{" not in str(value)}
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_a_roles_defaults_are_those_of_its_argument_spec(role):
     options = load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     specified = {name: option["default"] for name, option in options.items() if "default" in option}
-    assert (load(role / "defaults/main.yml") or {}) == specified
+    assert without_templates(load(role / "defaults/main.yml")) == without_templates(specified)
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -28,7 +33,7 @@ def test_a_roles_variables_carry_its_name_and_are_in_its_readme(role):
     readme = (role / "README.md").read_text()
     for name in load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]:
         assert name.startswith(f"{role.name}_")
-        assert f"`{name}`" in readme
+        assert f"`{name}`" in readme or f"`{name.removeprefix(role.name)}`" in readme
 
 
 def test_the_action_group_names_every_module():
@@ -37,6 +42,6 @@ def test_the_action_group_names_every_module():
 
 def test_the_readme_names_everything_the_collection_has():
     readme = (CHECKOUT / "README.md").read_text()
-    playbooks = [path.stem for path in (CHECKOUT / "playbooks").glob("*.yml")]
+    playbooks = [f"alive.codex.{path.stem}" for path in (CHECKOUT / "playbooks").glob("*.yml")]
     missing = [name for name in (*MODULES, *(role.name for role in ROLES), *playbooks) if f"`{name}`" not in readme]
     assert not missing
