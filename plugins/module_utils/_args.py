@@ -49,7 +49,12 @@ def build_argv(
     codex_path: str, options: Mapping[str, Any], images: Sequence[str] = (), schema_file: str | None = None
 ) -> list[str]:
     """The whole vector, program first. Raises ValueError for a ``config`` that has no TOML form."""
-    return [codex_path, *_arguments(options, images, schema_file)]
+    return [well_formed(text) for text in (codex_path, *_arguments(options, images, schema_file))]
+
+
+def well_formed(text: str) -> str:
+    """The text with each lone surrogate replaced, as Node.js does when it encodes; nothing else has UTF-8 bytes."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _arguments(options: Mapping[str, Any], images: Sequence[str], schema_file: str | None) -> Iterator[str]:
@@ -115,7 +120,8 @@ def build_environment(
         env[API_KEY] = options["api_key"]
     if options.get("base_url") and not base_url_setting:
         env["OPENAI_BASE_URL"] = options["base_url"]
-    return env
+    # What is inherited may be no UTF-8, which Python holds as surrogates and writes back as it was.
+    return env if options.get("env") is None else {well_formed(k): well_formed(v) for k, v in env.items()}
 
 
 def flatten_config(config: Mapping[str, Any]) -> list[str]:

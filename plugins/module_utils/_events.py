@@ -76,8 +76,8 @@ def shorten_strings(value: Any) -> Any:
 
 
 class Lines:
-    """Cuts a stream of bytes into lines, as Node.js' readline does: at LF, CRLF, or CR alone. Unlike it, not at U+2028,
-    which the CLI writes unescaped inside strings."""
+    """Cuts a stream of bytes into lines, as Node.js' readline does: at LF, CRLF, or CR alone. Unlike some releases of
+    it, not at U+2028, which the CLI writes unescaped inside strings."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

@@ -255,7 +255,7 @@ class _Run:
         command = Command(
             argv=self._argv,
             env=turn.env,
-            stdin=turn.prompt.encode("utf-8", "replace"),
+            stdin=_args.well_formed(turn.prompt).encode(),
             cwd=turn.tenant.home,
             identity=turn.tenant.identity,
             umask=None if turn.tenant.home is None else 0o077,
@@ -263,7 +263,7 @@ class _Run:
         )
         try:
             ending = supervise(command, Caller(self._take_stdout, self._take_stderr, self._tend, self._link.wakes))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
             return self._report(None, "spawn_failed", None, f"{self._argv[0]} cannot be started: {error}")
         if ending.stopped is None:
             self._take_lines(self._lines.rest())
