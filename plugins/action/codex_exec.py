@@ -128,6 +128,7 @@ class _Watch:
         self._directory = directory
         self._quiet = args.get("show") == "none" or bool(action._task.no_log)
         self._parent = os.getppid()
+        self._unreachable = False
         self._thread_id: str | None = args.get("thread_id")
         where = [str(task_vars.get("inventory_hostname", "")), str(args.get("workspace") or "")]
         self._name = _events.printable(" ".join(part for part in where if part))
@@ -144,6 +145,7 @@ class _Watch:
                     done = self._execute(_lease.poll_script(self._directory, number))
             except (AnsibleConnectionFailure, _Hangs) as error:
                 if time.monotonic() - reached > grace:
+                    self._unreachable = True
                     raise AnsibleConnectionFailure(
                         f"the connection was lost for more than {grace:g} s while a turn ran; the target ends the turn"
                     ) from error
@@ -163,8 +165,9 @@ class _Watch:
 
     def end(self) -> None:
         """Lets the supervisor go; a turn that still runs is ended. What goes wrong here, the lease mends."""
-        with contextlib.suppress(AnsibleError, _Hangs), _deadline(HANGS_AFTER):
-            self._execute(_lease.end_script(self._directory))
+        if not self._unreachable:
+            with contextlib.suppress(AnsibleError, _Hangs), _deadline(HANGS_AFTER):
+                self._execute(_lease.end_script(self._directory))
 
     def _execute(self, script: str) -> dict[str, Any]:
         done: dict[str, Any] = self._action._low_level_execute_command(script, sudoable=True)

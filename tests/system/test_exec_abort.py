@@ -1,0 +1,172 @@
+"""Nothing is left of a turn, however it ends: the real CLI on a real host, over SSH.
+
+Each way is tried once, or ALIVE_TRIALS times, every other time without pipelining.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.hosts import Fleet, Host
+from support.packages import native_codex
+from support.plays import Play
+from support.stub import FAKE_KEY, ResponsesStub
+
+pytestmark = pytest.mark.root
+
+TRIALS = int(os.environ.get("ALIVE_TRIALS", 1))
+UID = 61234
+GRACE = 4.0
+# Children in sessions of their own, one of them nobody's child any more.
+COMMAND = "setsid sleep 4001 & (setsid sh -c 'sleep 4002 & setsid sleep 4003' &) ; sleep 4004"
+SLEEPERS = {"sleep 4001", "sleep 4002", "sleep 4003", "sleep 4004"}
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with Fleet("test-exec").started("worker") as started:
+        root = started.hosts["worker"].root
+        shutil.copy(native_codex(), root / "usr/local/bin/codex")
+        home = root / "var/lib/claude-sessions/acme"
+        home.mkdir(parents=True)
+        home.parent.chmod(0o711)
+        home.chmod(0o700)
+        os.chown(home, UID, UID)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def api(fleet: Fleet) -> Iterator[ResponsesStub]:
+    with ResponsesStub("--bind", fleet.gateway) as stub:
+        yield stub
+
+
+def of_tenant() -> list[str]:
+    """The command lines of the tenant's processes, in whatever namespace."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            text = status.read_text()
+            if f"\nUid:\t{UID}\t" in text and "\nState:\tZ" not in text:
+                found.append((status.parent / "cmdline").read_text().replace("\0", " ").strip())
+    return found
+
+
+def left_on(host: Host) -> list[str]:
+    """What of a turn is still there: its processes, and the directory of its supervisor."""
+    return of_tenant() + [str(path) for path in (host.root / "tmp").glob("alive-codex-*")]
+
+
+def seconds_until(condition: Any, limit: float) -> float:
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < limit, f"not within {limit} s: {of_tenant()}"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+class Trial:
+    """A turn that sleeps on the host, and how it is made to end."""
+
+    def __init__(self, fleet: Fleet, api: ResponsesStub, directory: Path, number: int) -> None:
+        self.host = fleet.hosts["worker"]
+        self.fleet = fleet
+        self.options: dict[str, Any] = {
+            "workspace": "acme",
+            "model": "gpt-5.1",  # one that calls the shell directly, and so needs no more than the binary
+            "prompt": f"[=[run:{COMMAND}]=]",
+            "sandbox_mode": "danger-full-access",
+            "skip_git_repo_check": True,
+            "config": {"features": {"plugins": False}},
+            "base_url": api.base_url,
+            "api_key": FAKE_KEY,
+            "grace_period": GRACE,
+        }
+        self.directory = directory
+        self.settings = {"ANSIBLE_PIPELINING": str(number % 2 == 0)}
+        self.keywords: dict[str, Any] = {"become": True}
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[subprocess.Popen[str]]:
+        """Runs the play; the block begins once all that the model asked for runs on the host."""
+        play = Play(
+            self.directory,
+            self.options,
+            str(self.fleet.inventory),
+            {"ansible_ssh_timeout": 3},
+            self.keywords,
+            self.settings,
+        )
+        with play.start() as process:
+            try:
+                seconds_until(lambda: set(of_tenant()) >= SLEEPERS, 30)
+                yield process
+                process.communicate(timeout=60)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def gone_within(self, seconds: float) -> float:
+        return seconds_until(lambda: not left_on(self.host), seconds)
+
+    def result(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads((self.directory / "worker.json").read_text())
+        return result
+
+
+@pytest.fixture(params=range(TRIALS))
+def trial(request: pytest.FixtureRequest, fleet: Fleet, api: ResponsesStub, tmp_path: Path) -> Trial:
+    return Trial(fleet, api, tmp_path, request.param)
+
+
+def test_time_limit(trial: Trial) -> None:
+    trial.options["timeout"] = 5
+    with trial.running():
+        trial.gone_within(5 + 2)
+    result = trial.result()
+    assert (result["status"], result["reason"]) == ("timed_out", "timeout")
+    assert result["thread_id"] and result["changed"] and result["failed"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_told_to_end(trial: Trial, number: signal.Signals) -> None:
+    with trial.running() as process:
+        if number == signal.SIGINT:  # a terminal sends it to the whole foreground group
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        trial.gone_within(2)
+
+
+def test_control_node_killed(trial: Trial) -> None:
+    with trial.running() as process:
+        process.kill()
+        trial.gone_within(GRACE + 5)
+
+
+def test_connection_cut(trial: Trial) -> None:
+    with trial.running() as process:
+        trial.host.cut()
+        try:
+            trial.gone_within(GRACE + 5)
+            process.wait(60)
+        finally:
+            trial.host.heal()
+    assert "UNREACHABLE" in (trial.directory / "stdout").read_text()
+
+
+def test_task_keyword_timeout(trial: Trial) -> None:
+    trial.keywords["timeout"] = 6
+    with trial.running() as process:
+        process.wait(20)
+        trial.gone_within(2)
