@@ -61,7 +61,7 @@ $(QUICKSTART)/venv/.installed: tests/requirements.txt
 	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 or newer with venv is needed: apt install python3-venv, or make PYTHON=python3.11"; exit 1; }
 	@mkdir -p -m 0755 $(QUICKSTART) && mkdir -p $(TMPDIR)
-	@printf '[defaults]\ncallback_result_format = yaml\ndisplay_skipped_hosts = false\nnocows = true\n' > $(ANSIBLE_CONFIG)
+	@printf '[defaults]\ncallback_result_format = yaml\nnocows = true\n' > $(ANSIBLE_CONFIG)
 	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	@grep '^ansible-core\|^packaging' tests/requirements.txt > $(@D)/requirements.txt
 	@$(@D)/bin/pip install --quiet --no-cache-dir --requirement $(@D)/requirements.txt || \
