@@ -47,12 +47,9 @@ def judge(texts: Mapping[str, str], codex: str, user: Identity) -> None:
         os.chmod(etc, 0o755)
         folder = os.path.join(etc, "codex")
         os.mkdir(folder)
-        os.chmod(folder, 0o755)
         for name, text in texts.items():
-            path = os.path.join(folder, name)
-            with open(path, "w", encoding="utf-8") as stream:
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as stream:
                 stream.write(text)
-            os.chmod(path, 0o644)
         loaded = _ask(codex, ["features", "list"], user, etc)
         if loaded.rc == 2:
             raise NotChecked(f"{codex} does not know the command that it would be checked with")

@@ -97,11 +97,11 @@ class Store:
     @contextlib.contextmanager
     def locked(self, timeout: float) -> Iterator[int]:
         """Keeps other runs away, and gives the lock's descriptor."""
-        _make_directory(self.prefix)
+        os.makedirs(self.prefix, exist_ok=True)
         descriptor = os.open(os.path.join(self.prefix, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _wait_for_lock(descriptor, timeout, self.prefix)
-            _make_directory(os.path.join(self.prefix, "releases"))
+            os.makedirs(os.path.join(self.prefix, "releases"), exist_ok=True)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -142,7 +142,7 @@ class Store:
             self.retire(active)
         for path, target in [(self.bin, native), *((tree, self.package(version)) for tree in self.trees())]:
             if not _is_link_to(path, target):
-                _make_directory(os.path.dirname(path))
+                os.makedirs(os.path.dirname(path), exist_ok=True)
                 _tree.place_link(path, target)
 
     def retire(self, version: str) -> None:
@@ -152,10 +152,8 @@ class Store:
 
     def remove(self, version: str) -> None:
         """Removes a release: gone at once, then taken apart."""
-        os.makedirs(self.staging, exist_ok=True)
-        condemned = os.path.join(self.staging, f"removed-{version}")
-        os.rename(self.path(version), condemned)
-        _tree.remove(condemned)
+        with self.staged() as staging:
+            os.rename(self.path(version), os.path.join(staging, version))
 
     def surplus(self, keep: int, wanted: str) -> list[str]:
         """The versions that ``keep`` leaves no place for: those that served longest ago. Never the active one, the one
@@ -189,14 +187,6 @@ def _count_users(trees: dict[str, str]) -> dict[str, int]:
 
 def _is_link_to(path: str, target: str | None) -> bool:
     return target is not None and os.path.islink(path) and os.readlink(path) == target
-
-
-def _make_directory(path: str) -> None:
-    if not os.path.isdir(path):
-        _make_directory(os.path.dirname(path))
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path)
-        os.chmod(path, 0o755)
 
 
 def _wait_for_lock(descriptor: int, timeout: float, prefix: str) -> None:

@@ -99,6 +99,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    os.umask(0o022)  # what is made here is for every user, whatever the caller's files are
     params = module.params
     directory = params["directory"]
     try:
@@ -156,9 +157,8 @@ def read(path: str) -> str | None:
 
 def write(directory: str, texts: dict[str, str]) -> None:
     """Puts each file in place whole, readable by everybody, writable by its owner alone."""
-    if texts and not os.path.isdir(directory):
-        os.makedirs(directory)
-        os.chmod(directory, 0o755)
+    if texts:
+        os.makedirs(directory, exist_ok=True)
     for name, text in texts.items():
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
         try:

@@ -213,6 +213,7 @@ def main() -> None:
         mutually_exclusive=[("tarballs", "registry")],
         supports_check_mode=True,
     )
+    os.umask(0o022)  # what is made here is for every user, whatever the caller's files are
     try:
         installer = Installer(read_request(module.params))
         outcome = installer.run(module.check_mode)

@@ -74,7 +74,7 @@ class Fault(NamedTuple):
     status: int = 0  # answers with this HTTP status
     rate: int = 0  # sends so many bytes a second
     cut: int = 0  # breaks the connection after so many bytes
-    corrupt: bool = False  # sends the right number of wrong bytes
+    corrupt: bool = False  # sends the right number of bytes, the last of them wrong
     silent: bool = False  # never answers
     match: str = "-linux-"
 
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
             while sent < limit and not self.server.registry.stopping.is_set():
                 data = stream.read(min(CHUNK, limit - sent))
                 try:
-                    self.wfile.write(bytes(len(data)) if fault.corrupt else data)
+                    self.wfile.write(data[:-8] + bytes(8) if fault.corrupt and sent + len(data) == size else data)
                 except OSError:  # the client has gone: its choice
                     break
                 sent += len(data)

@@ -1,0 +1,55 @@
+"""Runs a module of the collection as a target would: a process of its own, arguments in, a JSON result out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def start_module(
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    check: bool = False,
+    env: Mapping[str, str] | None = None,
+    umask: int = 0o022,
+) -> subprocess.Popen[str]:
+    """The module at work. ``env`` is added to this process's environment. Read the result with ``result_of``."""
+    arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True}
+    process = subprocess.Popen(
+        [sys.executable, CHECKOUT / "plugins" / "modules" / f"{name}.py"],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT / ".cache" / "checkout"), **(env or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        umask=umask,
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the module said, warnings as texts. A module that dies without a result is an error of the test."""
+    stdout, stderr = process.communicate(timeout=300)
+    try:
+        result: dict[str, Any] = json.loads(stdout)
+    except ValueError:
+        raise AssertionError(f"no result, rc {process.returncode}: {stdout}\n{stderr}") from None
+    if "warnings" in result:
+        result["warnings"] = [warning["event"]["msg"] for warning in result["warnings"]]
+    return result
+
+
+def run_module(name: str, params: Mapping[str, Any], **how: Any) -> dict[str, Any]:
+    return result_of(start_module(name, params, **how))

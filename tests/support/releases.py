@@ -1,0 +1,60 @@
+"""Small packages of the same shape as Codex's, for what does not depend on its 400 MB."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import tarfile
+from pathlib import Path
+
+from support.registry import platform_suffix
+
+TRIPLE = f"{platform.machine()}-unknown-linux-musl"
+
+# Answers as the CLI does where codex_release asks.
+SCRIPT = """#!/bin/sh
+[ "$1" = --version ] && echo "codex-cli {version}"
+exit 0
+"""
+
+
+def build_release(folder: Path, version: str, ballast: int = 0) -> list[Path]:
+    """The two tarballs of a release, the package and its platform package, the latter with ``ballast`` bytes more."""
+    suffix = platform_suffix()
+    platform_version = f"{version}-{suffix}"
+    package = {
+        "package.json": json.dumps(
+            {
+                "name": "@openai/codex",
+                "version": version,
+                "bin": {"codex": "bin/codex.js"},
+                "optionalDependencies": {f"@openai/codex-{suffix}": f"npm:@openai/codex@{platform_version}"},
+            }
+        ).encode(),
+        "bin/codex.js": b"#!/usr/bin/env node\n",
+    }
+    native = {
+        "package.json": json.dumps(
+            {"name": "@openai/codex", "version": platform_version, "os": ["linux"], "cpu": [suffix.rpartition("-")[2]]}
+        ).encode(),
+        f"vendor/{TRIPLE}/bin/codex": SCRIPT.format(version=version).encode(),
+        # An executable that can be seen to run: a script's process is that of its interpreter.
+        f"vendor/{TRIPLE}/codex-path/rg": Path("/bin/sleep").read_bytes(),
+        "ballast": bytes(ballast),
+    }
+    return [
+        pack_files(folder / f"codex-{version}.tgz", package),
+        pack_files(folder / f"codex-{platform_version}.tgz", native),
+    ]
+
+
+def pack_files(tarball: Path, files: dict[str, bytes]) -> Path:
+    """An npm tarball of these files; those in directories of programs are executable."""
+    with tarfile.open(tarball, "w:gz", compresslevel=1) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(content)
+            member.mode = 0o755 if "bin/" in name or "codex-path/" in name else 0o644
+            archive.addfile(member, io.BytesIO(content))
+    return tarball

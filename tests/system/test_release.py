@@ -1,0 +1,311 @@
+"""codex_release against real npm and a registry on loopback, with small packages of Codex's shape."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.modules import result_of, run_module, start_module
+from support.registry import Registry
+from support.releases import TRIPLE, build_release
+
+OLD, NEW, NEXT = "0.160.0", "0.161.0", "0.162.0"
+
+
+@pytest.fixture(scope="module")
+def tarballs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tarballs")
+    return {version: build_release(folder, version) for version in (OLD, NEW, NEXT)}
+
+
+@pytest.fixture
+def registry(tarballs):
+    with Registry([path for paths in tarballs.values() for path in paths]) as running:
+        yield running
+
+
+class Host:
+    """A prefix, a stable path and a registry; ``release`` runs the module with them."""
+
+    def __init__(self, root: Path, registry: Registry) -> None:
+        self.root = root
+        self.prefix = root / "lib" / "alive-codex"
+        self.bin = root / "bin" / "codex"
+        self.tree = root / "lib" / "node_modules" / "@openai" / "codex"
+        self.registry = registry
+
+    def params(self, version: str, **params: object) -> dict[str, object]:
+        places = {"prefix": str(self.prefix), "bin": str(self.bin), "registry": self.registry.url}
+        if "tarballs" in params:
+            del places["registry"]
+        return {**places, "version": version, **params}
+
+    def release(self, version: str, *, check: bool = False, env=None, umask: int = 0o022, **params: object):
+        return run_module("codex_release", self.params(version, **params), check=check, env=env, umask=umask)
+
+    def says(self) -> str:
+        return subprocess.run([self.bin, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+    def versions(self) -> set[str]:
+        return {path.name for path in (self.prefix / "releases").iterdir()}
+
+    def npm(self, *arguments: str) -> str:
+        argv = ["npm", "--global", "--prefix", self.root, "--registry", self.registry.url, *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def host(open_dir, registry):
+    return Host(open_dir, registry)
+
+
+def test_installs_and_then_has_nothing_to_do(host):
+    first = host.release(OLD)
+    assert first["changed"] and first["version"] == OLD and first["previous"] is None
+    assert host.says() == f"codex-cli {OLD}"
+    assert first["real_path"] == os.path.realpath(host.bin)
+    assert [(r["version"], r["active"], r["processes"]) for r in first["releases"]] == [(OLD, True, 0)]
+    assert os.path.realpath(host.tree).startswith(str(host.prefix))
+    assert f"@openai/codex@{OLD}" in host.npm("ls")
+
+    asked = len(host.registry.requests)
+    second = host.release(OLD, npm="/nowhere/npm")
+    assert second["changed"] is False
+    assert len(host.registry.requests) == asked
+    assert sorted(os.listdir(host.prefix)) == ["lock", "releases"]
+
+
+def test_check_mode_says_what_would_happen(host):
+    told = host.release("latest", check=True)
+    assert told["changed"] and told["version"] == NEXT
+    assert f"+active: {NEXT}" not in told["diff"]["before"] and f"active: {NEXT}" in told["diff"]["after"]
+    assert not host.prefix.exists() and not host.bin.exists()
+    assert "no match" in host.release("0.1.0", check=True, requires="")["msg"].lower()
+
+    done = host.release("latest")
+    assert done["changed"] and done["version"] == NEXT
+    assert host.release("latest", check=True)["changed"] is False
+    assert host.release("latest")["changed"] is False
+
+
+def test_upgrades_goes_back_and_forth(host):
+    host.release(OLD)
+    up = host.release(NEW)
+    assert (up["version"], up["previous"], host.says()) == (NEW, OLD, f"codex-cli {NEW}")
+    host.registry.stop()
+    for version, before in ((OLD, NEW), (NEW, OLD), (OLD, NEW)):
+        told = host.release("previous", check=True)
+        assert (told["changed"], told["version"], told["previous"]) == (True, version, before)
+        back = host.release("previous")
+        assert (back["changed"], back["version"], back["previous"]) == (True, version, before)
+        assert host.says() == f"codex-cli {version}"
+
+
+def test_there_may_be_no_previous_release(host):
+    host.release(OLD)
+    host.release(NEW, state="present")
+    assert "no previous release" in host.release("previous")["msg"]
+
+
+def test_keeps_as_many_as_asked_for_but_never_one_in_use(host):
+    host.release(OLD)
+    rg = host.prefix / "releases" / OLD / "lib/node_modules/@openai/codex/node_modules/@openai"
+    process = subprocess.Popen([next(rg.glob(f"*/vendor/{TRIPLE}/codex-path/rg")), "300"])
+    try:
+        used = host.release(NEW, keep=0)
+        assert {r["version"]: r["processes"] for r in used["releases"]} == {OLD: 1, NEW: 0}
+        assert f"{OLD} is in use by 1 process" in host.release(OLD, state="absent")["msg"]
+    finally:
+        process.kill()
+        process.wait()
+    assert host.release(NEW, keep=0)["changed"]
+    assert host.versions() == {NEW}
+    assert host.release(NEW, keep=0)["changed"] is False
+
+
+def test_a_release_that_waits_for_its_first_service_stays(host):
+    host.release(OLD)
+    assert host.release(NEXT, state="present")["changed"]
+    assert host.release(NEXT, state="present")["changed"] is False
+    assert host.says() == f"codex-cli {OLD}"
+    host.release(NEW, keep=0)
+    assert host.versions() == {NEW, NEXT}
+
+
+def test_removes_a_release_but_not_the_active_one(host):
+    host.release(OLD)
+    host.release(NEW)
+    assert f"{NEW} is active" in host.release(NEW, state="absent")["msg"]
+    assert host.release(OLD, state="absent", check=True)["changed"]
+    assert host.versions() == {OLD, NEW}
+    assert host.release(OLD, state="absent")["changed"]
+    assert host.release(OLD, state="absent")["changed"] is False
+    assert host.versions() == {NEW}
+
+
+@pytest.mark.root
+def test_modes_do_not_depend_on_the_umask(host):
+    host.release(OLD, umask=0o077)
+    for path in [host.prefix, *host.prefix.rglob("*"), host.bin.parent, host.tree.parent, host.tree.parent.parent]:
+        info = path.lstat()
+        assert (info.st_uid, info.st_gid) == (0, 0), path
+        if path.name == "lock":
+            assert stat.S_IMODE(info.st_mode) == 0o600
+        elif not path.is_symlink():
+            runs = path.is_dir() or path.parent.name in ("bin", "codex-path")
+            assert stat.S_IMODE(info.st_mode) == (0o755 if runs else 0o644), path
+
+
+@pytest.mark.root
+def test_a_place_that_tenants_cannot_reach_or_could_change_is_refused(host):
+    private = host.root / "private"
+    private.mkdir(mode=0o700)
+    refused = host.release(OLD, prefix=str(private / "codex"))
+    assert f"cannot go through {private}" in refused["msg"]
+    private.chmod(0o777)
+    assert f"{private} is writable by everybody" in host.release(OLD, prefix=str(private / "codex"))["msg"]
+    private.chmod(0o755)
+    os.chown(private, 54321, 54321)
+    assert f"{private} belongs to UID 54321" in host.release(OLD, bin=str(private / "codex"))["msg"]
+    assert not host.prefix.exists() and not list(private.iterdir())
+
+
+@pytest.mark.parametrize("umask", ["022", "002"])
+def test_a_plain_installation_becomes_the_release_to_go_back_to(host, umask):
+    subprocess.run(
+        ["npm", "install", "-g", "--prefix", host.root, "--registry", host.registry.url, f"@openai/codex@{OLD}"],
+        check=True,
+        umask=int(umask, 8),
+        capture_output=True,
+    )
+    assert not host.tree.is_symlink()
+    took = host.release(NEW)
+    assert (took["version"], took["previous"], host.says()) == (NEW, OLD, f"codex-cli {NEW}")
+    assert f"@openai/codex@{NEW}" in host.npm("ls")
+    host.registry.stop()
+    assert host.release("previous")["version"] == OLD
+    assert host.says() == f"codex-cli {OLD}"
+
+
+def test_a_plain_installation_of_the_same_version_is_taken_over_without_a_download(host):
+    host.npm("install", f"@openai/codex@{OLD}")
+    host.registry.stop()
+    assert host.release(OLD, npm="/nowhere/npm", check=True)["changed"]
+    assert host.release(OLD)["changed"]
+    assert host.says() == f"codex-cli {OLD}" and host.tree.is_symlink()
+    assert host.release(OLD)["changed"] is False
+
+
+def test_an_incomplete_installation_is_replaced(host):
+    host.npm("install", f"@openai/codex@{OLD}")
+    shutil.rmtree(host.tree / "node_modules")
+    host.release(NEW)
+    assert host.versions() == {NEW} and host.tree.is_symlink()
+
+
+def test_whatever_is_at_the_stable_path(host):
+    host.bin.parent.mkdir()
+    host.bin.symlink_to("/nowhere/codex")
+    assert host.release(OLD)["changed"]
+    host.bin.unlink()
+    host.bin.write_text("#!/bin/sh\necho mine\n")
+    kept = host.release(OLD)
+    assert kept["changed"] and "is kept as" in kept["warnings"][0]
+    assert (host.prefix / "replaced" / "codex").read_text() == "#!/bin/sh\necho mine\n"
+    assert host.says() == f"codex-cli {OLD}"
+    host.bin.unlink()
+    host.bin.mkdir()
+    assert "is a directory" in host.release(OLD)["msg"]
+
+
+def test_npm_in_other_hands_leaves_releases_alone(host, tmp_path):
+    host.release(OLD)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "package.json").write_text('{"name": "other", "version": "1.0.0"}')
+    inodes = {path: path.lstat().st_ino for path in host.prefix.rglob("*")}
+    host.npm("install", str(other))
+    host.npm("uninstall", "other")
+    assert {path: path.lstat().st_ino for path in host.prefix.rglob("*")} == inodes
+    assert host.release(OLD)["changed"] is False
+    host.npm("install", "--force", f"@openai/codex@{NEW}")
+    assert host.release(OLD)["changed"]
+    assert host.says() == f"codex-cli {OLD}"
+    assert host.versions() == {OLD, NEW}
+
+
+def test_a_damaged_release_is_installed_again(host):
+    host.release(OLD)
+    Path(os.path.realpath(host.bin)).write_bytes(b"")
+    assert host.release(OLD, check=True)["changed"]
+    assert host.release(OLD)["changed"]
+    assert host.says() == f"codex-cli {OLD}"
+
+
+def test_settings_of_npm_that_say_otherwise_do_not_matter(host, tmp_path):
+    (tmp_path / ".npmrc").write_text(
+        "omit=optional\nignore-scripts=false\ndry-run=true\nglobal=false\nbin-links=false\ninstall-strategy=linked\n"
+        f"prefix={tmp_path / 'elsewhere'}\nregistry=http://127.0.0.1:9/\n@openai:registry=http://127.0.0.1:9/\n"
+    )
+    assert host.release(OLD, env={"HOME": str(tmp_path), "NPM_CONFIG_OMIT": "optional"})["changed"]
+    assert host.says() == f"codex-cli {OLD}"
+    assert os.listdir(tmp_path) == [".npmrc"]
+
+
+def test_a_home_that_cannot_be_written_does_not_matter(host):
+    assert host.release(OLD, env={"HOME": "/proc/1/fdinfo"})["changed"]
+
+
+def test_a_token_is_sent_and_shown_nowhere(host, tmp_path):
+    host.registry.token = "sk-fake-registry-token"
+    assert "401" in host.release(OLD)["msg"]
+    wrapper = tmp_path / "npm"
+    wrapper.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/arguments\nexec {shutil.which("npm")} "$@"\n')
+    wrapper.chmod(0o755)
+    result = host.release(OLD, registry_token=host.registry.token, npm=str(wrapper), env={"HOME": str(tmp_path)})
+    assert result["changed"]
+    assert host.registry.token not in str(result)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.name for path in written if host.registry.token.encode() in path.read_bytes()] == []
+    assert "must hold no credentials" in host.release(OLD, registry="http://user:secret@127.0.0.1/")["msg"]
+
+
+def test_two_runs_at_once_do_it_once(host):
+    both = [start_module("codex_release", host.params(OLD)) for _ in range(2)]
+    results = [result_of(process) for process in both]
+    assert sorted(result["changed"] for result in results) == [False, True]
+    assert sum(request.path.endswith(".tgz") for request in host.registry.requests) == 2
+    assert host.says() == f"codex-cli {OLD}"
+
+
+def test_going_far_back_warns(host, tmp_path):
+    host.registry.add(build_release(tmp_path, "0.140.0")[0])
+    host.registry.add(build_release(tmp_path, "0.140.0")[1])
+    host.release(OLD)
+    assert "cannot read all sessions" in host.release("0.140.0")["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("params", "complaint"),
+    [
+        ({"version": "0.40.0"}, "does not fit requires '>=0.44.0' (0.44.0 is the first"),
+        ({"version": NEW, "requires": "<0.161"}, "does not fit requires '<0.161'"),
+        ({"version": NEW, "requires": "~0.161"}, "is not a requirement"),
+        ({"version": "0.161.9"}, "No match"),
+        ({"version": "nosuchtag"}, "nosuchtag"),
+        ({"version": NEW, "prefix": "codex"}, "must be an absolute path"),
+        ({"version": NEW, "npm": "/nowhere/npm"}, "there is no npm"),
+        ({"version": NEW, "registry": "ftp://127.0.0.1/"}, "not an http(s) address"),
+        ({"version": NEW, "keep": -1}, "keep must not be negative"),
+        ({"version": NEW, "probe_user": "nosuchuser"}, "nosuchuser"),
+        ({"version": "latest", "state": "absent"}, "must be exact"),
+    ],
+)
+def test_bad_input_changes_nothing(host, params, complaint):
+    result = host.release(**params)
+    assert result["failed"] and complaint.lower() in result["msg"].lower()
+    assert (not host.bin.exists() and not (host.prefix / "releases").exists()) or not host.versions()
