@@ -20,10 +20,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.alive.codex.plugins.module_utils import _events, _lease
+from ansible_collections.alive.codex.plugins.module_utils import _events, _lease, _slots
 
 MODULE = "alive.codex.codex_exec"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -51,12 +52,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp
         try:
-            args = self._module_args()
+            args = {**_inventory_args(self._task.args, task_vars), **self._module_args()}
             if self._task.async_val or self._task.check_mode:
                 wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
                 module_result = self._execute_module(MODULE, args, task_vars=task_vars, wrap_async=wrap_async)
             else:
-                module_result = self._run_watched(args, task_vars)
+                with _worker_slot(task_vars):
+                    module_result = self._run_watched(args, task_vars)
             result.update(module_result)
         finally:
             if not self._task.async_val:
@@ -118,6 +120,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             if started.get(key):
                 result[key] = [*started[key], *result.get(key, [])]
         return {**started, **result}
+
+
+def _inventory_args(args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    """The workspace that the inventory alive.codex.workspaces made a host of, unless the task names another place."""
+    if "codex_workspace" not in task_vars or args.get("workspace") or args.get("home"):
+        return {}
+    given = {"workspace": task_vars["codex_workspace"], "root": task_vars.get("codex_workspaces_root")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _worker_slot(task_vars: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """Holds back while this run has as many turns on the worker as the inventory allows."""
+    limit = int(task_vars.get("codex_worker_limit") or 0)
+    if limit <= 0:
+        return contextlib.nullcontext()
+    # This directory is one run's own, removed at its end, and known to all its forks.
+    return _slots.taken(C.DEFAULT_LOCAL_TMP, str(task_vars["codex_worker"]), limit)
 
 
 class _Watch:

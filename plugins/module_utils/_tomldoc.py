@@ -322,14 +322,10 @@ class _Reader:
         return match
 
     def space(self) -> None:
-        match = _SPACE.match(self.text, self.at)
-        assert match
-        self.at = match.end()
+        self.take(_SPACE, "")
 
     def skip_blank(self) -> None:
-        match = _BLANK.match(self.text, self.at)
-        assert match
-        self.at = match.end()
+        self.take(_BLANK, "")
 
     def fail(self, complaint: str) -> NoReturn:
         """Says nothing of the text itself: it may hold a secret."""

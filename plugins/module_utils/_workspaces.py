@@ -153,7 +153,7 @@ def _owners(request: Request, present: Sequence[Workspace], outcome: Outcome) ->
     users = _users.Users()
     if request.create_users:
         missing = {w.user: w for w in present if w.user is not None and users.named(w.user) is None}
-        _create_users(request, list(missing.values()), outcome)
+        _create_users(request, missing, outcome)
         users = _users.Users()
     owners = []
     for workspace in present:
@@ -173,28 +173,22 @@ def _owners(request: Request, present: Sequence[Workspace], outcome: Outcome) ->
     return owners
 
 
-def _create_users(request: Request, workspaces: Sequence[Workspace], outcome: Outcome) -> None:
+def _create_users(request: Request, missing: Mapping[str, Workspace], outcome: Outcome) -> None:
     new = []
-    by_user: dict[str, str] = {}
-    for workspace in workspaces:
-        assert workspace.user is not None
-        user = _users.NewUser(workspace.user, workspace.uid, workspace.gid, os.path.join(request.root, workspace.name))
+    for name, workspace in missing.items():
+        user = _users.NewUser(name, workspace.uid, workspace.gid, os.path.join(request.root, workspace.name))
         problem = _users.problem_of(user)
         if problem:
             outcome.failures[workspace.name] = problem
         else:
             new.append(user)
-            by_user[user.name] = workspace.name
     problems = {} if request.check else _users.create(new)
-    outcome.failures.update((by_user[name], problem) for name, problem in problems.items())
+    outcome.failures.update((missing[name].name, problem) for name, problem in problems.items())
     outcome.created_users.extend(user.name for user in new if user.name not in problems)
 
 
 def _owner(request: Request, workspace: Workspace, users: _users.Users) -> Identity:
-    if workspace.user is None:
-        assert workspace.uid is not None
-        owner = users.numbered(workspace.uid, workspace.gid)
-    else:
+    if workspace.user is not None:
         known = users.named(workspace.user)
         if known is None and request.check and request.create_users:
             known = Identity(workspace.uid or _UNKNOWN, workspace.gid or workspace.uid or _UNKNOWN, workspace.user)
@@ -203,6 +197,10 @@ def _owner(request: Request, workspace: Workspace, users: _users.Users) -> Ident
         if workspace.uid not in (None, known.uid):
             raise Refused(f"the user {known} exists, and is not given the UID {workspace.uid}")
         owner = known if workspace.gid is None else known._replace(gid=workspace.gid)
+    elif workspace.uid is not None:
+        owner = users.numbered(workspace.uid, workspace.gid)
+    else:
+        raise Refused("has no owner: give user or uid")
     if owner.uid == 0 or owner.gid == 0:
         raise Refused(f"{owner} cannot own a workspace: tenants are not root, nor in its group")
     if os.geteuid() not in (0, owner.uid):

@@ -73,6 +73,8 @@ options:
   workspace:
     description:
       - The name of the workspace to run in; its HOME is the directory of that name below O(root).
+      - On a host of the inventory P(alive.codex.workspaces#inventory), that workspace and its root if neither this nor
+        O(home) is given.
       - As root, the turn runs as the user and group that own the HOME, without supplementary groups and with umask
         077. A HOME owned by root is refused. As another user, the HOME must be that user's own.
       - The turn starts in the HOME. Unless O(env) is given, its environment is a clean one for that user, with HOME,

@@ -50,6 +50,7 @@ LAYERS = {
         "_lease",
         "_process",
         "_safefs",
+        "_slots",
         "_supervise",
         "_tenant",
         "_tree",

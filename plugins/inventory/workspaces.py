@@ -1,0 +1,156 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every workspace of every worker as a host, from the same variables that the role codex_workspaces reads."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Any
+
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.inventory.helpers import get_group_vars
+from ansible.inventory.host import Host
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import BaseInventoryPlugin, to_safe_group_name
+from ansible.utils.vars import combine_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
+from ansible_collections.alive.codex.plugins.module_utils import _workspacelist
+
+DOCUMENTATION = r"""
+---
+name: workspaces
+short_description: Every workspace of every worker as an inventory host
+version_added: "0.1.0"
+author:
+  - Alive maintainers (@alive)
+description:
+  - Makes a host C(<workspace>@<worker>) of every workspace, so that a pattern of workspaces fans out over Ansible's own
+    forks.
+  - The workers are hosts of an inventory source before this one. Their workspaces are those that the variables of the
+    role P(alive.codex.codex_workspaces#role) name, C(codex_workspaces_workspaces), C(codex_workspaces_file),
+    C(codex_workspaces_names) and C(codex_workspaces_removed).
+  - Each host has the variables C(codex_workspace), C(codex_worker) and the worker's connection variables, so that
+    M(alive.codex.codex_exec) needs neither O(alive.codex.codex_exec#module:workspace) nor
+    O(alive.codex.codex_exec#module:root).
+  - The hosts are in the group C(codex_workspaces), and in a group C(codex_workspaces_<worker>) for each worker. They
+    are listed with the workers taking turns, so that the forks spread over them. Workers themselves stay as they are;
+    plays meant for workers name the workers' group rather than C(all).
+  - The file's name ends in C(codex.yml) or C(codex.yaml).
+options:
+  plugin:
+    description: Says that the file is for this plugin.
+    type: str
+    required: true
+    choices: [alive.codex.workspaces]
+  workers:
+    description: The group of hosts whose workspaces to list.
+    type: str
+    default: all
+  limit:
+    description:
+      - How many turns of M(alive.codex.codex_exec) one run of Ansible has on a worker at once, however many forks it
+        has. V(0) sets no limit. Tasks with C(async) do not count.
+    type: int
+    default: 0
+"""
+
+EXAMPLES = r"""
+# inventory/2-workspaces.codex.yml, beside inventory/1-workers.yml:
+plugin: alive.codex.workspaces
+workers: workers
+limit: 4
+
+# Ask in all workspaces whose names begin with acme, at most four at a time on each worker:
+#   ansible -i inventory -f 40 'acme*@*' -m alive.codex.codex_exec -a 'prompt="Say hello"'
+"""
+
+GROUP = "codex_workspaces"
+PREFIX = "codex_workspaces_"
+
+
+class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-core has no types
+    NAME = "alive.codex.workspaces"
+
+    def verify_file(self, path: str) -> bool:
+        return super().verify_file(path) and path.endswith(("codex.yml", "codex.yaml"))
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        group = inventory.groups.get(self.get_option("workers"))
+        if group is None:
+            raise AnsibleParserError(
+                f"there is no group {self.get_option('workers')!r}: name the source with the workers before {path}"
+            )
+        workers = [host for host in group.get_hosts() if "codex_workspace" not in host.get_vars()]
+        listed = [self._add_worker(worker, inventory, loader) for worker in workers]
+        for turn in zip_longest(*listed):
+            for entry in filter(None, turn):
+                workspace, worker, worker_group = entry
+                name = inventory.add_host(f"{workspace}@{worker}", group=GROUP)
+                inventory.add_child(worker_group, name)
+                inventory.set_variable(name, "codex_workspace", workspace)
+
+    def _add_worker(self, worker: Host, inventory: InventoryData, loader: DataLoader) -> list[tuple[str, str, str]]:
+        """Makes the group of a worker that has workspaces, and lists these as (workspace, worker, group)."""
+        variables = self._variables(worker, loader)
+        names = self._workspaces(worker.name, variables, loader)
+        if not names:
+            return []
+        group = inventory.add_group(to_safe_group_name(f"{GROUP}_{worker.name}"))
+        inventory.add_group(GROUP)
+        inventory.add_child(GROUP, group)
+        shared = {name: value for name, value in variables.items() if name.startswith("ansible_")}
+        shared.setdefault("ansible_host", worker.name)
+        shared["codex_worker"] = worker.name
+        shared["codex_worker_limit"] = self.get_option("limit")
+        if f"{PREFIX}root" in variables:
+            shared[f"{PREFIX}root"] = variables[f"{PREFIX}root"]
+        for name, value in shared.items():
+            inventory.set_variable(group, name, self._templated(worker.name, name, value))
+        return [(name, worker.name, group) for name in names]
+
+    def _variables(self, worker: Host, loader: DataLoader) -> dict[str, Any]:
+        """What the inventory says of a worker, and what lies in group_vars and host_vars beside it."""
+        groups = worker.get_groups()
+        sources = self.inventory.processed_sources
+        variables: dict[str, Any] = {}
+        for more in (
+            get_group_vars(groups),
+            get_vars_from_inventory_sources(loader, sources, groups, "all"),
+            worker.get_vars(),
+            get_vars_from_inventory_sources(loader, sources, [worker], "all"),
+        ):
+            variables = combine_vars(variables, more)
+        variables.setdefault("inventory_hostname", worker.name)
+        self.templar.available_variables = variables
+        return variables
+
+    def _workspaces(self, worker: str, variables: dict[str, Any], loader: DataLoader) -> list[str]:
+        given = {
+            name: self._templated(worker, PREFIX + name, variables[PREFIX + name])
+            for name in ("workspaces", "file", "names", "removed")
+            if PREFIX + name in variables
+        }
+        items = list(given.get("workspaces") or [])
+        if given.get("file"):
+            items += loader.load_from_file(loader.path_dwim(given["file"])) or []
+        # Who owns them is the role's matter.
+        items += [{"name": name} for name in given.get("names") or []]
+        names: dict[str, None] = {}
+        for item in items:
+            name = item.get("name") if isinstance(item, dict) else item
+            problem = _workspacelist.name_problem(name)
+            if problem:
+                raise AnsibleParserError(f"the workspace name {name!r} of {worker} {problem}")
+            if not isinstance(item, dict) or item.get("state") != "absent":
+                names[str(name)] = None
+        return [name for name in names if name not in (given.get("removed") or [])]
+
+    def _templated(self, worker: str, name: str, value: Any) -> Any:
+        try:
+            return self.templar.template(value)
+        except AnsibleError as error:
+            raise AnsibleParserError(f"the variable {name} of {worker} cannot be used here: {error}") from error
