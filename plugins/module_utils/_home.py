@@ -10,7 +10,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from ansible_collections.alive.codex.plugins.module_utils._safefs import open_directory, opened, remove_tree
+from ansible_collections.alive.codex.plugins.module_utils._safefs import open_directory, remove_tree
 
 
 class Size(NamedTuple):
@@ -22,32 +22,31 @@ class Size(NamedTuple):
 
 
 class Home:
-    """Directories below one directory. No link is followed on the way to any of them; the last one stays open, as what
-    is asked about one after the other mostly lies together."""
+    """Directories below one directory. No link is followed on the way to any of them; the last one and those above it
+    stay open, as what is asked about one after the other mostly lies together."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._path = ""
-        self._open = -1
+        self._names: list[str] = []
+        self._open: list[int] = []
 
     def directory(self, path: str) -> int:
         """The descriptor of ``a/b/c``, valid until the next call. OSError where it is no plain directory."""
-        if not path:
-            return self.fd
-        if path == self._path:
-            return self._open
-        self.close()
-        here = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.fd)
-        for name in path.split("/"):
-            with opened(here) as above:
-                here = open_directory(name, above)
-        self._path, self._open = path, here
-        return here
-
-    def close(self) -> None:
-        if self._path:
-            os.close(self._open)
-            self._path = ""
+        names = path.split("/") if path else []
+        if names == self._names:
+            return self._open[-1] if names else self.fd
+        common = 0
+        for name, known in zip(names, self._names):
+            if name != known:
+                break
+            common += 1
+        self._names = self._names[:common]
+        while len(self._open) > common:
+            os.close(self._open.pop())
+        for name in names[common:]:
+            self._open.append(open_directory(name, self._open[-1] if self._open else self.fd))
+            self._names.append(name)
+        return self._open[-1] if names else self.fd
 
     def names(self, path: str) -> list[str]:
         """What is in the directory ``path``; nothing where there is none."""

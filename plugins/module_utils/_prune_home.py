@@ -99,38 +99,43 @@ class HomePruner:
         to go too."""
         cutoff = self.orders.rules.cutoff(self.orders.now)
         found: dict[tuple[str, str], Session] = {}
-        total_count = dict.fromkeys(self.orders.stores, 0)
-        total_bytes = dict.fromkeys(self.orders.stores, 0)
+        newer_count: dict[str, int] = {}
+        newer_bytes: dict[str, int] = {}
         overflow = False
         for store in self.stores:
             name = store.name
+            count = total = 0
             for thread, activity, size, parts in store.scan():
-                if (activity, thread) <= lower:
-                    continue
-                total_count[name] += 1
-                total_bytes[name] += size
-                if activity < cutoff:
-                    key = (name, thread)
-                    other = found.get(key)
-                    if other:
-                        total_count[name] -= 1
-                        activity, size, parts = max(activity, other.activity), size + other.bytes, other.parts + parts
-                    found[key] = Session(name, thread, activity, size, parts)
+                if activity >= cutoff:
+                    count += 1
+                    total += size
+                elif (activity, thread) > lower:
+                    session = Session(name, thread, activity, size, parts)
+                    other = found.get((name, thread))
+                    found[name, thread] = _joined(session, other) if other else session
                     if len(found) >= 2 * WINDOW:
                         overflow = True
-                        found = dict(sorted(found.items(), key=_age)[:WINDOW])
+                        found = self._oldest(found, newer_count, newer_bytes)
+            newer_count[name] = newer_count.get(name, 0) + count
+            newer_bytes[name] = newer_bytes.get(name, 0) + total
         if len(found) > WINDOW:
             overflow = True
-            found = dict(sorted(found.items(), key=_age)[:WINDOW])
-        window = list(found.values())
-        for session in window:
-            total_count[session.store] -= 1
-            total_bytes[session.store] -= session.bytes
+            found = self._oldest(found, newer_count, newer_bytes)
         if not overflow:
             for name in self.orders.stores:
-                self.counts[name]["kept"] += total_count[name]
-                self.counts[name]["kept_bytes"] += total_bytes[name]
-        return window, Rest(total_count, kept_bytes + sum(total_bytes.values())), overflow
+                self.counts[name]["kept"] += newer_count[name]
+                self.counts[name]["kept_bytes"] += newer_bytes[name]
+        return list(found.values()), Rest(newer_count, kept_bytes + sum(newer_bytes.values())), overflow
+
+    def _oldest(
+        self, found: dict[tuple[str, str], Session], newer_count: dict[str, int], newer_bytes: dict[str, int]
+    ) -> dict[tuple[str, str], Session]:
+        """The oldest WINDOW of what was found; the others count as newer."""
+        order = sorted(found.items(), key=lambda item: (item[1].activity, item[1].id))
+        for _key, session in order[WINDOW:]:
+            newer_count[session.store] = newer_count.get(session.store, 0) + 1
+            newer_bytes[session.store] = newer_bytes.get(session.store, 0) + session.bytes
+        return dict(order[:WINDOW])
 
     def _prune_window(self, window: list[Session], rest: Rest) -> set[str]:
         """Plans and removes; the sessions that went, or would."""
@@ -282,8 +287,10 @@ class HomePruner:
             self.problems.append(text)
 
 
-def _age(item: tuple[tuple[str, str], Session]) -> tuple[float, str]:
-    return item[1].activity, item[1].id
+def _joined(one: Session, other: Session) -> Session:
+    """One session of two parts of it."""
+    activity = max(one.activity, other.activity)
+    return one._replace(activity=activity, bytes=one.bytes + other.bytes, parts=other.parts + one.parts)
 
 
 def _described(session: Session) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ansible_collections.alive.codex.plugins.module_utils._process import Identi
 MAX_REPORT = 8 * 2**20
 _PR_SET_PDEATHSIG = 1
 _CHUNK = 2**16
+_LONGEST_WAIT = 60.0
 
 
 class Limits(NamedTuple):
@@ -83,6 +84,7 @@ class _Running:
         self.deadline = time.monotonic() + limits.seconds
         self.seconds = limits.seconds
         self.error = ""
+        self.reaped = False
         self.report_fd, report_out = os.pipe()
         self.data_fd = self.answer_fd = -1
         channel = None
@@ -141,23 +143,32 @@ class _Running:
         os.kill(self.pid, signal.SIGKILL)
 
     def outcome(self) -> Outcome:
-        _pid, status = os.waitpid(self.pid, 0)
+        """What came of it, after the end of its pipes."""
         result: dict[str, Any] = {}
-        if not self.error and os.WIFSIGNALED(status):
-            self.error = f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
         if not self.error:
             try:
                 result = json.loads(self.report.decode())
                 self.error = result.pop("error", "")
             except (ValueError, AttributeError):
-                self.error = f"ended with {status} and no report"
+                status = self.reap(0)
+                how = f"was killed by {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "ended"
+                self.error = f"{how}, and left no report"
         return Outcome(self.job.name, result, self.error)
+
+    def reap(self, options: int) -> int:
+        """Takes the exit status, once; 0 where it has been taken before, or, with WNOHANG, is not there yet."""
+        if self.reaped:
+            return 0
+        pid, status = os.waitpid(self.pid, options)
+        self.reaped = pid != 0
+        return status
 
 
 def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Outcome]:
     """Runs every job in a child of its own, ``parallel`` at a time, and yields each outcome as it comes."""
     pending = iter(jobs)
     running: dict[int, _Running] = {}
+    ending: list[_Running] = []
     selector = selectors.DefaultSelector()
     exhausted = False
     try:
@@ -174,14 +185,16 @@ def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Out
             if not running:
                 return
             wait = min(child.deadline for child in running.values()) - time.monotonic()
-            for key, _events in selector.select(max(wait, 0)):
+            for key, _events in selector.select(min(max(wait, 0), _LONGEST_WAIT)):
                 child = key.data
                 selector.unregister(key.fd)
                 if child.receive(key.fd):
                     selector.register(key.fd, selectors.EVENT_READ, child)
                 elif not child.fds():
-                    del running[child.pid]
+                    # The next one starts while the kernel takes this one apart.
+                    ending.append(running.pop(child.pid))
                     yield child.outcome()
+            ending = [child for child in ending if not child.reap(os.WNOHANG) and not child.reaped]
             for child in running.values():
                 if time.monotonic() > child.deadline:
                     child.stop(f"took longer than {child.seconds:.0f} s and was stopped")
@@ -189,7 +202,8 @@ def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Out
     finally:
         for child in running.values():
             child.stop("")
-            child.outcome()
+        for child in (*running.values(), *ending):
+            child.reap(0)
         selector.close()
 
 
