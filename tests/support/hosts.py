@@ -241,6 +241,7 @@ class Fleet:
                 _make_key(host_key)
                 known.write(f"{name},{address} {host_key.with_suffix('.pub').read_text()}")
                 shutil.copy(key.with_suffix(".pub"), seed / "ssh" / "authorized_keys")
+                (seed / "resolv.conf").write_text("# No names but those in /etc/hosts.\n")
                 (seed / "hostname").write_text(f"{name}\n")
                 (seed / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n{gateway} control\n")
         settings = {
@@ -285,8 +286,8 @@ class Fleet:
             link = f"{self._id}-{number}"
             _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid)
             _run("ip", "link", "set", link, "master", self._id, "up")
+            # No default route and no name server: what the hosts cannot reach fails at once, not after a time limit.
             inside = f"link set lo up\naddress add {address}/24 dev eth0\nlink set eth0 up\n"
-            inside += f"route add default via {self.gateway}\n"
             _run("nsenter", f"--target={pid}", "--net", "ip", "-batch", "-", stdin=inside)
         for name, process in starting.items():
             self._await_line(name, process)  # sshd listens
