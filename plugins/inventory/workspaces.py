@@ -5,19 +5,6 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
-from typing import Any
-
-from ansible.errors import AnsibleError, AnsibleParserError
-from ansible.inventory.data import InventoryData
-from ansible.inventory.helpers import get_group_vars
-from ansible.inventory.host import Host
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.inventory import BaseInventoryPlugin, to_safe_group_name
-from ansible.utils.vars import combine_vars
-from ansible.vars.plugins import get_vars_from_inventory_sources
-from ansible_collections.alive.codex.plugins.module_utils import _workspacelist
-
 DOCUMENTATION = r"""
 ---
 name: workspaces
@@ -65,6 +52,19 @@ limit: 4
 # Ask in all workspaces whose names begin with acme, at most four at a time on each worker:
 #   ansible -i inventory -f 40 'acme*@*' -m alive.codex.codex_exec -a 'prompt="Say hello"'
 """
+
+from itertools import zip_longest
+from typing import Any
+
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.inventory.helpers import get_group_vars
+from ansible.inventory.host import Host
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import BaseInventoryPlugin, to_safe_group_name
+from ansible.utils.vars import combine_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
+from ansible_collections.alive.codex.plugins.module_utils import _workspacelist
 
 GROUP = "codex_workspaces"
 PREFIX = "codex_workspaces_"

@@ -103,9 +103,9 @@ def _parse_one(
     user = get("user")
     uid = get("uid")
     gid = get("gid")
-    if type(uid) is not int or not 0 < uid <= _MAX_ID:
+    if not isinstance(uid, int) or uid is True or not 0 < uid <= _MAX_ID:
         uid = _number(name, "uid", uid, problems)
-    if type(gid) is not int or not 0 < gid <= _MAX_ID:
+    if not isinstance(gid, int) or gid is True or not 0 < gid <= _MAX_ID:
         gid = _number(name, "gid", gid, problems)
     if state != "present" and state != "absent":
         problems.append(f"the workspace {name!r} cannot be {state!r}: state is present or absent")
@@ -130,7 +130,7 @@ def _number(name: str, what: str, value: Any, problems: list[str]) -> int | None
         return None
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
-    if type(value) is int and 0 < value <= _MAX_ID:
+    if isinstance(value, int) and value is not True and 0 < value <= _MAX_ID:
         return value
     problems.append(f"the workspace {name!r} cannot have the {what} {value!r}: a number from 1 to {_MAX_ID} is needed")
     return None

@@ -31,7 +31,7 @@ TRIALS = int(os.environ.get("ALIVE_TRIALS", "25"))
 ATTACKER, VICTIM, BYSTANDER = 61_041, 61_042, 61_043
 CONFIG = {"model": "o3", "tools": {"web_search": True}}
 # Generous: what hangs, hangs for ever.
-BOUND = 60.0
+BOUND = 300.0
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 fork = multiprocessing.get_context("fork")
 
@@ -92,7 +92,7 @@ def arena() -> Iterator[Arena]:
     assert not made.run(victim).failures
     yield made
     subprocess.run(["chattr", "-R", "-f", "-i", "-a", place], check=False, capture_output=True)
-    shutil.rmtree(place)
+    subprocess.run(["rm", "-rf", place], check=True)
 
 
 def as_tenant(work: Callable[[], None], uid: int = ATTACKER) -> None:
