@@ -22,6 +22,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.validation import check_type_dict
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.alive.codex.plugins.module_utils import _events, _lease, _slots
@@ -46,6 +47,8 @@ class _Hangs(Exception):
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     _supports_check_mode = True
     _supports_async = True
+    # The task and thread of the attempt before: a retry is another action object for the same task, in one process.
+    _attempt: tuple[object, str | None] = (None, None)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
@@ -53,12 +56,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         del tmp
         try:
             args = {**_inventory_args(self._task.args, task_vars), **self._module_args()}
+            wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
+            if not (self._task.check_mode or self._is_pipelining_enabled("new", wrap_async)):
+                args = self._hide_secrets(args)
             if self._task.async_val or self._task.check_mode:
-                wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
                 module_result = self._execute_module(MODULE, args, task_vars=task_vars, wrap_async=wrap_async)
             else:
                 with _worker_slot(task_vars):
                     module_result = self._run_watched(args, task_vars)
+                ActionModule._attempt = (self._task, module_result.get("thread_id"))
             result.update(module_result)
         finally:
             if not self._task.async_val:
@@ -68,6 +74,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     def _module_args(self) -> dict[str, Any]:
         """The task's arguments, with what lies on the control node read or copied to the target."""
         args = dict(self._task.args)
+        task, thread_id = self._attempt
+        if task is self._task and thread_id and not args.get("thread_id"):
+            args.update(thread_id=thread_id, thread_missing="start")
         if args.get("prompt_src"):
             args["prompt"] = self._read("prompt_src", args)
         if args.get("output_schema_src"):
@@ -78,6 +87,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if args.get("images_src") and not self._task.check_mode:
             args["images_src"] = self._copy(args["images_src"])
         return args
+
+    def _hide_secrets(self, args: dict[str, Any]) -> dict[str, Any]:
+        """The arguments without their secrets, which the module finds elsewhere: Ansible is about to write them to a
+        file."""
+        secrets: dict[str, Any] = {}
+        if args.get("api_key"):
+            secrets["api_key"] = str(args["api_key"])
+        if args.get("env") is not None:
+            try:
+                env = check_type_dict(args["env"])
+            except TypeError as error:
+                raise AnsibleActionFail(f"env must be a mapping: {error}") from error
+            # What is vaulted is decrypted by turning it into a string; what is no text is the module's to judge.
+            plain = (bool, int, float, type(None))
+            secrets["env"] = {
+                str(name): value if isinstance(value, plain) else str(value) for name, value in env.items()
+            }
+        if not secrets:
+            return args
+        text = json.dumps(secrets).encode()
+        done = self._low_level_execute_command(_lease.secrets_script(), in_data=text, sudoable=True)
+        if done["rc"] != 0:
+            raise AnsibleActionFail(f"secrets cannot be passed to the target: {done['stderr'] or done['stdout']}")
+        path = done["stdout"].split()[-1]
+        return {**{name: value for name, value in args.items() if name not in secrets}, "_secrets": path}
 
     def _read(self, option: str, args: dict[str, Any]) -> str:
         if args.get(option.removesuffix("_src")) is not None:

@@ -190,8 +190,8 @@ def _float(number: float) -> str:
     if number == 0:
         return "0"
     sign = "-" if number < 0 else ""
-    mantissa, _, exponent = repr(abs(number)).partition("e")
-    whole, _, fraction = mantissa.partition(".")
+    mantissa, _e, exponent = repr(abs(number)).partition("e")
+    whole, _point, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
     # The number is 0.DIGITS * 10 ** point.
     point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))

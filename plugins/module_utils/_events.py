@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from typing import Any, Mapping
 
 # Strings longer than this are cut once the events outgrow their limit, and to this length.
@@ -207,7 +206,7 @@ def _message(holder: Any) -> str:
 def printable(text: str, length: int = CUT_LENGTH) -> str:
     """One line of a text that a terminal can be given: spaces for line ends, no control or formatting characters."""
     line = " ".join(text[: 2 * length].split())
-    safe = "".join("?" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else char for char in line)
+    safe = "".join(char if char.isprintable() else "?" for char in line)
     return safe if len(safe) <= length else f"{safe[: length - 3]}..."
 
 

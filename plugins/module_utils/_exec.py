@@ -40,10 +40,8 @@ TIMEOUT = "timeout"
 IDLE_TIMEOUT = "idle_timeout"
 BAD_LINE = "bad_line"
 
-_THREAD_GONE = re.compile(r"no rollout found for thread id|thread not found", re.IGNORECASE)
-_THREAD_BUSY = re.compile(
-    r"already (?:being written|in use|has an active writer|locked)|thread.*(?:busy|lock)", re.IGNORECASE
-)
+_THREAD_GONE = re.compile(r"no rollout found for thread id", re.IGNORECASE)
+_THREAD_BUSY = re.compile(r"already has an active writer", re.IGNORECASE)
 _UNKNOWN_FLAG = re.compile(r"unexpected argument '([^']+)'|invalid value '[^']*' for '([^' ]+)")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE", re.IGNORECASE)
 
@@ -412,6 +410,8 @@ class _Run:
         if message is not None:
             result["msg"] = message
         warnings = [self._events_error] if self._events_error else []
+        if options["thread_id"] and stream.thread_id not in (None, options["thread_id"]) and "resume" in self._argv:
+            warnings.append(f"the CLI does not know {options['thread_id']!r}, and started a thread of its own")
         if ending is not None and ending.survivors:
             warnings.append(f"these processes of the turn could not be killed: {ending.survivors}")
         if warnings:

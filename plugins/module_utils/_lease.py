@@ -37,6 +37,8 @@ LINES_PER_SECOND = 40
 RETRY_SECONDS = 0.05
 GATHER_SECONDS = 0.15
 
+SECRETS_SECONDS = 60
+
 CANCELLED = "cancelled"
 EXPIRED = "lease_expired"
 
@@ -188,6 +190,35 @@ def make_directory() -> str:
 def remove_directory(directory: str) -> None:
     """Removes it and all in it, without following a link."""
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def secrets_script() -> str:
+    """Reads a text from standard input, offers it on a FIFO for a minute, and prints the FIFO's path. The text stays
+    in the memory of a shell, for a module whose own arguments would be written to a file."""
+    return (
+        "umask 077; secret=$(cat); directory=$(mktemp -d /tmp/alive-codex-XXXXXXXX) || exit; "
+        'mkfifo "$directory/secrets" || exit; '
+        f'( trap \'\' HUP; printf %s "$secret" | timeout {SECRETS_SECONDS} sh -c \'cat >"$1"\' - "$directory/secrets"; '
+        'rm -rf "$directory" ) >/dev/null 2>&1 & '
+        'echo "$directory/secrets"'
+    )
+
+
+def read_secrets(path: str) -> str:
+    """What is offered on the FIFO. Raises OSError where nothing is."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        chunks: list[bytes] = []
+        while poller.poll(SECRETS_SECONDS * 1000):
+            chunk = os.read(fd, 65536)
+            if not chunk:
+                return b"".join(chunks).decode()
+            chunks.append(chunk)
+    finally:
+        os.close(fd)
+    raise OSError("the control node offered no secrets")
 
 
 def poll_script(directory: str, number: int) -> str:

@@ -69,6 +69,12 @@ class Caller(NamedTuple):
     wakes: Sequence[int] = ()
 
 
+class _Child(NamedTuple):
+    process: subprocess.Popen[bytes]
+    stdout: int
+    stderr: int
+
+
 def supervise(command: Command, caller: Caller) -> Ending:
     """Runs the command to its end, or to the first reason to stop. Raises OSError where it cannot be started."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -78,14 +84,12 @@ def supervise(command: Command, caller: Caller) -> Ending:
             return _attend(child, caller, wakeup)
         finally:
             kill_descendants()
-            for stream in (child.stdout, child.stderr):
-                if stream:
-                    stream.close()
+            os.close(child.stdout)
+            os.close(child.stderr)
 
 
-def _attend(child: subprocess.Popen[bytes], caller: Caller, wakeup: int) -> Ending:
-    assert child.stdout and child.stderr
-    stdout, stderr = child.stdout.fileno(), child.stderr.fileno()
+def _attend(child: _Child, caller: Caller, wakeup: int) -> Ending:
+    process, stdout, stderr = child
     poller = select.poll()
     for fd in (stdout, stderr, wakeup, *caller.wakes):
         poller.register(fd, select.POLLIN)
@@ -107,20 +111,20 @@ def _attend(child: subprocess.Popen[bytes], caller: Caller, wakeup: int) -> Endi
                     reason = caller.stdout(chunk) or reason
         tended, delay = caller.tend()
         delay = min(delay, TICK_SECONDS)
-        rc = _reap(child)
+        rc = _reap(process)
         if rc is not None:
             break
         now = time.monotonic()
         if stopped is None:
             stopped = reason or tended
             if stopped is not None:
-                child.terminate()
+                process.terminate()
                 kill_at = now + TERM_SECONDS
                 for fd in caller.wakes:
                     poller.unregister(fd)  # an end of file stays readable for ever
         if stopped is not None:
             if now >= kill_at:
-                child.kill()
+                process.kill()
             delay = min(delay, max(0.01, kill_at - now))
     survivors = kill_descendants()
     # Whoever could have written is dead: what the pipes hold now is all there will be.
@@ -131,9 +135,11 @@ def _attend(child: subprocess.Popen[bytes], caller: Caller, wakeup: int) -> Endi
     return Ending(rc, stopped, survivors)
 
 
-def _start(command: Command) -> subprocess.Popen[bytes]:
+def _start(command: Command) -> _Child:
     runner = os.getpid()
     report_read, report_write = os.pipe()
+    stdout_read, stdout_write = os.pipe()
+    stderr_read, stderr_write = os.pipe()
     stdin = os.memfd_create("stdin")  # a file in memory: no writer is needed, and the whole of it fits
 
     def prepare() -> None:
@@ -154,32 +160,34 @@ def _start(command: Command) -> subprocess.Popen[bytes]:
             os.write(report_write, str(error).encode()[:4096])
             raise
 
-    try:
+    with contextlib.ExitStack() as unused:
+        for fd in (stdin, stdout_write, stderr_write, report_read):
+            unused.callback(os.close, fd)
+        failed = unused.enter_context(contextlib.ExitStack())
+        for fd in (stdout_read, stderr_read):
+            failed.callback(os.close, fd)
         with open(stdin, "wb", closefd=False) as file:
             file.write(command.stdin)
         os.lseek(stdin, 0, os.SEEK_SET)
-        child = subprocess.Popen(
-            list(command.argv),
-            env=dict(command.env),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            preexec_fn=prepare,
-        )
-    except subprocess.SubprocessError as error:
-        os.close(report_write)
-        report_write = -1
-        raise OSError(os.read(report_read, 4096).decode("utf-8", "replace")) from error
-    finally:
-        for fd in (stdin, report_read, report_write):
-            if fd >= 0:
-                os.close(fd)
-    assert child.stdout
-    with contextlib.suppress(OSError):  # only faster: beyond the user's share of pipe memory it stays as it is
-        fcntl.fcntl(child.stdout.fileno(), _F_SETPIPE_SZ, READ_BYTES)
-    return child
+        with contextlib.suppress(OSError):  # only faster: beyond the user's share of pipe memory it stays as it is
+            fcntl.fcntl(stdout_read, _F_SETPIPE_SZ, READ_BYTES)
+        try:
+            process = subprocess.Popen(
+                list(command.argv),
+                env=dict(command.env),
+                stdin=stdin,
+                stdout=stdout_write,
+                stderr=stderr_write,
+                start_new_session=True,
+                preexec_fn=prepare,
+            )
+        except subprocess.SubprocessError as error:
+            os.write(report_write, b"\n")  # so that there is something to read
+            raise OSError(os.read(report_read, 4096).decode("utf-8", "replace").strip()) from error
+        finally:
+            os.close(report_write)
+        failed.pop_all()
+    return _Child(process, stdout_read, stderr_read)
 
 
 @contextlib.contextmanager

@@ -249,6 +249,15 @@ options:
     type: str
     choices: [events, none]
     default: events
+  _detach:
+    description:
+      - Set by the action alone, which watches the turn in place of the module.
+    type: bool
+  _secrets:
+    description:
+      - Set by the action alone, which passes O(api_key) and O(env) in memory where the arguments would be written to
+        a file.
+    type: path
 notes:
   - In Jinja, write C(turn['items']), since C(turn.items) is a method.
 """
@@ -436,8 +445,10 @@ SPEC: dict[str, Any] = {
     "max_bytes": {"type": "int", "default": 1048576},
     "events_path": {"type": "path"},
     "show": {"type": "str", "choices": ["events", "none"], "default": "events"},
-    # Set by the action, which polls the supervisor instead of having this process wait.
-    "_detach": {"type": "bool", "default": False},
+    # Set by the action, which polls the supervisor instead of having this process wait, and offers api_key and env on a
+    # FIFO where Ansible would write these arguments to a file.
+    "_detach": {"type": "bool"},
+    "_secrets": {"type": "path", "no_log": False},
 }
 
 
@@ -448,6 +459,8 @@ def main() -> None:
         mutually_exclusive=[("workspace", "home"), ("output_schema", "output_schema_src")],
         required_one_of=[("prompt", "prompt_src", "input")],
     )
+    if module.params["_secrets"] is not None and not module.check_mode:
+        module.params.update(json.loads(_lease.read_secrets(module.params["_secrets"])))
     # Ansible would blot out each value of env wherever it stands in the result, a PATH or a "1" as well.
     module.no_log_values = {secret.decode() for secret in _exec.secrets_of(module.params)}
     try:
@@ -475,6 +488,8 @@ def _check(options: dict[str, Any]) -> None:
             raise _exec.CannotRun(f"limits: {name} must be a whole number, not {value!r}")
         options["limits"][name] = int(value)
     for name, value in (options["env"] or {}).items():
+        if isinstance(value, (bool, dict, list, type(None))):
+            raise _exec.CannotRun(f"env: {name} must be a string, not {type(value).__name__}; quote it")
         options["env"][name] = str(value)
 
 
