@@ -9,6 +9,7 @@ import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent for path in (CHECKOUT / "roles").glob("*/defaults"))
+INVENTORIES = sorted(path.stem for path in (CHECKOUT / "plugins/inventory").glob("*.py"))
 MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
 
 
@@ -43,5 +44,9 @@ def test_the_action_group_names_every_module():
 def test_the_readme_names_everything_the_collection_has():
     readme = (CHECKOUT / "README.md").read_text()
     playbooks = [f"alive.codex.{path.stem}" for path in (CHECKOUT / "playbooks").glob("*.yml")]
-    missing = [name for name in (*MODULES, *(role.name for role in ROLES), *playbooks) if f"`{name}`" not in readme]
+    missing = [
+        name
+        for name in (*MODULES, *INVENTORIES, *(role.name for role in ROLES), *playbooks)
+        if f"`{name}`" not in readme
+    ]
     assert not missing
