@@ -113,6 +113,15 @@ class CodexStore:
         if text not in self.problems:
             self.problems.append(text)
 
+    def without_rollout(self, threads: AbstractSet[str]) -> set[str]:
+        """Those of the sessions that have no file any more."""
+        missing = set(threads)
+        if missing:
+            for _path, _dir_fd, _entry, thread in self._rollouts():
+                missing.discard(thread)
+            missing.difference_update(path.rpartition("/")[2] for path in self._single)
+        return missing
+
     def leftovers(self, now: float, live: AbstractSet[str]) -> Iterator[tuple[str, int]]:
         """Paths that belong to no session and have outlived their use, and their bytes."""
         for directory, names, age in _STALE:

@@ -12,12 +12,13 @@ import os
 import time
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
+from ansible_collections.alive.codex.plugins.module_utils._archive import ArchiveFiles
 from ansible_collections.alive.codex.plugins.module_utils._homes import Workspace, each_workspace
 from ansible_collections.alive.codex.plugins.module_utils._inuse import open_names
 from ansible_collections.alive.codex.plugins.module_utils._prune_home import MAX_LISTED, HomePruner, Orders
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
 from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES, UUID, Rules
-from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel, Job, Limits, run_jobs
+from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel, Job, Limits, Sink, run_jobs
 from ansible_collections.alive.codex.plugins.module_utils._units import format_size, parse_age, parse_size
 
 # The options of the module, and so the keys of the script's configuration.
@@ -29,6 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "keep_last": {"type": "int", "default": 0},
     "max_bytes": {"type": "str", "default": "0"},
     "sweep": {"type": "bool", "default": True},
+    "archive": {"type": "path"},
     "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
     "now": {"type": "float"},
 }
@@ -53,58 +55,65 @@ def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
     )
 
 
-def in_each_home(root: str, names: Sequence[str] | None, work: Work) -> Iterator[dict[str, Any]]:
-    """Runs ``work`` in every workspace, as its owner, and yields each result in the order of names, with ``name``,
-    ``path``, ``owner`` and ``problems`` added."""
+def in_each_home(
+    root: str, names: Sequence[str] | None, work: Work, sink: Callable[[Workspace], Sink | None] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Runs ``work`` in every workspace, as its owner, and yields each result as it comes, with ``name``, ``path``,
+    ``owner`` and ``problems`` added."""
+    refused: list[dict[str, Any]] = []
     reports: dict[str, dict[str, Any]] = {}
 
     def jobs() -> Iterator[Job]:
         for workspace in each_workspace(root, names):
-            owner = "" if workspace.problem else f"{workspace.owner.uid}:{workspace.owner.gid}"
-            reports[workspace.name] = {
-                "name": printable(workspace.name),
-                "path": printable(workspace.path),
-                "owner": owner,
-                "problems": [workspace.problem] if workspace.problem else [],
-            }
-            if not workspace.problem:
-                yield Job(workspace.name, workspace.owner, workspace.fd, work(workspace))
+            report = {"name": printable(workspace.name), "path": printable(workspace.path), "owner": "", "problems": []}
+            if workspace.problem:
+                refused.append(dict(report, problems=[workspace.problem]))
+                continue
+            reports[workspace.name] = dict(report, owner=f"{workspace.owner.uid}:{workspace.owner.gid}")
+            yield Job(workspace.name, workspace.owner, workspace.fd, work(workspace), sink(workspace) if sink else None)
 
     for outcome in run_jobs(jobs(), min(os.cpu_count() or 1, _MAX_PARALLEL), Limits()):
-        report = reports[outcome.name]
-        problems = report["problems"] + ([outcome.error] if outcome.error else outcome.result.pop("problems"))
-        report.update(outcome.result, problems=problems)
-    for name in sorted(reports):
-        yield reports[name]
+        report = reports.pop(outcome.name)
+        report.update(outcome.result)
+        if outcome.error:
+            report["problems"] = [outcome.error]
+        yield report
+    yield from refused
 
 
-def prune(root: str, names: Sequence[str] | None, orders: Orders) -> dict[str, Any]:
+def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str | None = None) -> dict[str, Any]:
     """Prunes all workspaces, or says what would be pruned. What it returns is what the module documents."""
     # As root, this sees what root has open, too; the owner looks again at its own right before it removes.
     open_ids = open_names(UUID)
+    archives: dict[str, ArchiveFiles] = {}
 
     def work(workspace: Workspace) -> Callable[[Channel | None], dict[str, Any]]:
         known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
-        return lambda channel: HomePruner(workspace.fd, workspace.path, orders, known).run()
+        return lambda channel: HomePruner(workspace.fd, workspace.path, orders, known, channel).run()
+
+    def sink(workspace: Workspace) -> Sink | None:
+        if archive is None or orders.dry_run:
+            return None
+        archives[printable(workspace.name)] = ArchiveFiles(archive, workspace.name)
+        return archives[printable(workspace.name)]
 
     totals = dict.fromkeys((*_COUNTS, *_SWEPT), 0)
     workspaces = []
-    listed = 0
-    for report in in_each_home(root, names, work):
-        stores = report.pop("stores", {})
-        counts = {key: sum(counted[key] for counted in stores.values()) for key in _COUNTS}
-        counts.update({key: report.get(key, 0) for key in _SWEPT})
-        report.update(counts, stores=stores, sessions=report.get("sessions", [])[: MAX_LISTED - listed])
-        listed += len(report["sessions"])
+    room = MAX_LISTED
+    for report in in_each_home(root, names, work, sink):
+        counts = {key: report.get(key, 0) for key in totals}
+        report.update(counts, sessions=report.get("sessions", [])[:room])
+        room -= len(report["sessions"])
+        report["archives"] = archives[report["name"]].paths if report["name"] in archives else []
         for key, count in counts.items():
             totals[key] += count
         workspaces.append(report)
-    problems = [f"{report['path']}: {text}" for report in workspaces for text in report["problems"]]
+    workspaces.sort(key=lambda report: str(report["name"]))
     return {
         "changed": bool(totals["pruned"] or totals["swept"]),
         "totals": dict(totals, workspaces=len(workspaces)),
         "workspaces": workspaces,
-        "problems": problems,
+        "problems": [f"{report['path']}: {text}" for report in workspaces for text in report["problems"]],
     }
 
 

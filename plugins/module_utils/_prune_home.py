@@ -9,6 +9,7 @@ import os
 import time
 from typing import AbstractSet, Any, NamedTuple, Union
 
+from ansible_collections.alive.codex.plugins.module_utils._archive import write_archive
 from ansible_collections.alive.codex.plugins.module_utils._claude_store import ClaudeStore
 from ansible_collections.alive.codex.plugins.module_utils._codex_store import CodexStore
 from ansible_collections.alive.codex.plugins.module_utils._home import Home
@@ -19,19 +20,20 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import (
     CLAUDE,
     CODEX,
     UUID,
-    Plan,
     Rest,
     Rules,
     Session,
     plan,
 )
 from ansible_collections.alive.codex.plugins.module_utils._state import Locked, StateDatabases, Strange
+from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel
 
 # Sessions planned at a time, oldest first: bounds the memory, whatever a HOME holds.
 WINDOW = 20_000
 # Sessions that a report names; all are counted.
 MAX_LISTED = 1000
 _MAX_PROBLEMS = 20
+_DAY = 86400.0
 _DELETE_SECONDS = 30.0
 _FALLBACK_SECONDS = 240.0
 
@@ -52,18 +54,18 @@ class Orders(NamedTuple):
 
 
 class HomePruner:
-    """One HOME, once. ``open_ids``: sessions that a process is known to have open."""
+    """One HOME, once. ``open_ids``: sessions that a process is known to have open. ``archive`` takes what goes."""
 
-    def __init__(self, fd: int, path: str, orders: Orders, open_ids: AbstractSet[str]) -> None:
+    def __init__(
+        self, fd: int, path: str, orders: Orders, open_ids: AbstractSet[str], archive: Channel | None = None
+    ) -> None:
         self.home = Home(fd)
         self.path = path
         self.orders = orders
         self.open_ids = open_ids
+        self.archive = archive
         self.stores: list[Store] = [STORE_CLASSES[name](self.home) for name in orders.stores]
-        self.counts = {
-            name: {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
-            for name in orders.stores
-        }
+        self.counts = {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
         self.listed: list[Session] = []
         self.problems: list[str] = []
         self.swept = self.swept_bytes = 0
@@ -87,7 +89,7 @@ class HomePruner:
             for problem in store.problems:
                 self._problem(problem)
         return {
-            "stores": self.counts,
+            **self.counts,
             "swept": self.swept,
             "swept_bytes": self.swept_bytes,
             "sessions": [_described(session) for session in self.listed],
@@ -122,9 +124,8 @@ class HomePruner:
             overflow = True
             found = self._oldest(found, newer_count, newer_bytes)
         if not overflow:
-            for name in self.orders.stores:
-                self.counts[name]["kept"] += newer_count[name]
-                self.counts[name]["kept_bytes"] += newer_bytes[name]
+            self.counts["kept"] += sum(newer_count.values())
+            self.counts["kept_bytes"] += sum(newer_bytes.values())
         return list(found.values()), Rest(newer_count, kept_bytes + sum(newer_bytes.values())), overflow
 
     def _oldest(
@@ -161,23 +162,15 @@ class HomePruner:
             if sessions:
                 removed = sessions if self.orders.dry_run else self._remove(store, sessions)
                 gone |= {session.id for session in removed}
-                self._count(store.name, removed)
-        self._count_kept(window, decided, gone)
+                self.counts["pruned"] += len(removed)
+                self.counts["pruned_bytes"] += sum(session.bytes for session in removed)
+                self.listed += removed[: MAX_LISTED - len(self.listed)]
+        kept = [session for session in window if session.id not in gone]
+        self.counts["kept"] += len(kept)
+        self.counts["kept_bytes"] += sum(session.bytes for session in kept)
+        self.counts["in_use"] += len(decided.in_use)
+        self.counts["needed"] += len(decided.needed)
         return gone
-
-    def _count(self, store: str, removed: list[Session]) -> None:
-        self.counts[store]["pruned"] += len(removed)
-        self.counts[store]["pruned_bytes"] += sum(session.bytes for session in removed)
-        self.listed += removed[: MAX_LISTED - len(self.listed)]
-
-    def _count_kept(self, window: list[Session], decided: Plan, gone: AbstractSet[str]) -> None:
-        for session in window:
-            if session.id not in gone:
-                self.counts[session.store]["kept"] += 1
-                self.counts[session.store]["kept_bytes"] += session.bytes
-        for reason, sessions in (("in_use", decided.in_use), ("needed", decided.needed)):
-            for session in sessions:
-                self.counts[session.store][reason] += 1
 
     def _spawned(self) -> dict[str, set[str]]:
         """What Codex's databases know of a session's parents. Where they cannot be read, rollouts alone tell."""
@@ -193,8 +186,11 @@ class HomePruner:
 
     def _remove(self, store: Store, sessions: list[Session]) -> list[Session]:
         """Removes what nobody has touched since it was planned; what went."""
+        deleted: list[Session] = []
         try:
-            deleted: list[Session] = []
+            if self.archive:
+                write_archive(self.home, [part for session in sessions for part in session.parts], self.archive)
+                self.archive.commit()
             forget = store.name == CODEX
             if forget:
                 try:
@@ -267,7 +263,23 @@ class HomePruner:
                 self._problem(f"{printable(path)}: {error.strerror}")
         if isinstance(store, CodexStore):
             self.swept += store.remove_empty_dates(self.orders.now, self.orders.dry_run)
+            self._forget_orphans(store)
             self._checkpoint(store)
+
+    def _forget_orphans(self, store: CodexStore) -> None:
+        """Removes the rows of sessions without a file that were last noted a day ago or more: somebody else removed the
+        file, or a turn that began while it went noted it again."""
+        try:
+            with StateDatabases(self.home.directory(".codex")) as state:
+                listed = state.listed_before(self.orders.now - _DAY)
+                orphans = store.without_rollout(listed)
+                if orphans and not self.orders.dry_run:
+                    with store.closed():
+                        orphans = store.without_rollout(orphans) - store.in_use()
+                        state.forget(orphans)
+                self.swept += len(orphans)
+        except (OSError, Strange, Locked):
+            return  # the next run looks again
 
     def _checkpoint(self, store: CodexStore) -> None:
         logs = store.forgotten_logs(self.orders.now)

@@ -29,6 +29,8 @@ _THREAD_COLUMNS = frozenset({"thread_id", "parent_thread_id", "child_thread_id"}
 # Columns that mention threads, but no session of their own: a list's place, a migration's place, and the parent that
 # stays as long as its child does.
 _OTHER_COLUMNS = frozenset({"thread_section_id", "last_checked_thread_id", "attached_thread_parent_id"})
+# How far a background job of the CLI has come: empty, it looks again.
+_CURSORS = frozenset({"last_watermark", "last_checked_thread_id"})
 _MENTIONS_THREAD = re.compile(r".*thread.*id")
 
 
@@ -106,11 +108,14 @@ class StateDatabases:
                 query = f"SELECT id, attached_thread_parent_id FROM {table} WHERE attached_thread_parent_id NOT NULL"
                 yield from self._texts(query)
 
-    def threads(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a session that is listed, and the path of its rollout."""
+    def listed_before(self, when: float) -> set[str]:
+        """The sessions that the CLI lists and last noted anything about before ``when``."""
+        found: set[str] = set()
         for table, columns in self._columns.items():
-            if {"id", "rollout_path"} <= columns:
-                yield from self._texts(f"SELECT id, rollout_path FROM {table}")
+            if {"id", "rollout_path", "updated_at"} <= columns:
+                query = f"SELECT id, id FROM {table} WHERE updated_at < {int(when)}"
+                found.update(thread for thread, _same in self._texts(query))
+        return found
 
     def forget(self, ids: Iterable[str]) -> int:
         """Deletes every row that names one of the sessions, in one transaction; how many went."""
@@ -145,7 +150,12 @@ class StateDatabases:
                 yield f"DELETE FROM {table} WHERE job_key IN (SELECT id FROM temp.gone)"
             if {"id", "rollout_path"} <= columns:
                 last.append(f"DELETE FROM {table} WHERE id IN (SELECT id FROM temp.gone)")
-            elif "rollout_path" in columns:
+            for column in sorted(columns & _CURSORS):
+                yield (
+                    f"UPDATE {table} SET {column} = NULL WHERE EXISTS"
+                    f" (SELECT 1 FROM temp.gone WHERE instr({column}, temp.gone.id))"
+                )
+            if "rollout_path" in columns and "id" not in columns:
                 yield (
                     f"DELETE FROM {table} WHERE EXISTS"
                     " (SELECT 1 FROM temp.gone WHERE instr(rollout_path, temp.gone.id))"

@@ -28,7 +28,7 @@ def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], detail
         known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
         return lambda channel: _survey_home(Home(workspace.fd), stores, details, known)
 
-    workspaces = list(in_each_home(root, names, work))
+    workspaces = sorted(in_each_home(root, names, work), key=lambda report: str(report["name"]))
     counted = [store for report in workspaces for store in report.setdefault("stores", {}).values()]
     return {
         "totals": {

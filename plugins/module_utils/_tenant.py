@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -20,7 +21,7 @@ import selectors
 import signal
 import time
 import traceback
-from typing import Any, Callable, Iterable, Iterator, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Protocol
 
 from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become
 
@@ -37,25 +38,40 @@ class Limits(NamedTuple):
     memory: int = 256 * 2**20
 
 
-class Sink(NamedTuple):
-    """Where a child's bulk data go, written by the parent. ``write`` is called with each piece, ``close`` once, with
-    whether all of it came; its errors become the child's."""
+class Sink(Protocol):
+    """Where a child's bulk data go, in the parent. What it raises as OSError ends the child."""
 
-    write: Callable[[bytes], None]
-    close: Callable[[bool], None]
+    def write(self, data: bytes) -> None:
+        """Takes the next bytes."""
+
+    def commit(self) -> None:
+        """Everything since the last commit is there, and is to stay."""
+
+    def close(self) -> None:
+        """Nothing more comes; what was not committed goes."""
 
 
-class Channel(NamedTuple):
-    """The child's side of its bulk data: ``data`` to write to; ``stored()`` after closing it, which waits until the
-    parent has everything in place and raises OSError where it has not."""
+class Channel:
+    """The child's side of its bulk data, in frames: four bytes of length, then so many bytes. An empty one commits."""
 
-    data: int
-    answer: int
+    def __init__(self, data: int, answer: int) -> None:
+        self.fds = (data, answer)
 
-    def stored(self) -> None:
-        os.close(self.data)
-        if os.read(self.answer, 1) != b"+":
-            raise OSError("the archive could not be written")
+    def write(self, data: bytes) -> int:
+        for start in range(0, len(data), _CHUNK):
+            self._send(bytes(data[start : start + _CHUNK]))
+        return len(data)
+
+    def commit(self) -> None:
+        """Waits until the parent has everything in place. OSError where it has not."""
+        self._send(b"")
+        if os.read(self.fds[1], 1) != b"+":
+            raise OSError(errno.EIO, "it could not be stored")
+
+    def _send(self, piece: bytes) -> None:
+        rest = memoryview(len(piece).to_bytes(4, "big") + piece)
+        while rest:
+            rest = rest[os.write(self.fds[0], rest) :]
 
 
 class Job(NamedTuple):
@@ -78,9 +94,12 @@ class Outcome(NamedTuple):
 
 
 class _Running:
+    """A child as its parent knows it."""
+
     def __init__(self, job: Job, limits: Limits) -> None:
         self.job = job
         self.report = bytearray()
+        self.frames = bytearray()
         self.deadline = time.monotonic() + limits.seconds
         self.seconds = limits.seconds
         self.error = ""
@@ -93,7 +112,7 @@ class _Running:
             self.data_fd, data_out = os.pipe()
             answer_in, self.answer_fd = os.pipe()
             channel = Channel(data_out, answer_in)
-            inner += channel
+            inner += channel.fds
         self.pid = os.fork()
         if self.pid == 0:
             _child(job, report_out, channel, limits)
@@ -118,25 +137,32 @@ class _Running:
         if fd == self.report_fd:
             self.report_fd = -1
         else:
-            self.data_fd = -1
+            os.close(self.answer_fd)
+            self.data_fd = self.answer_fd = -1
         return False
 
     def _store(self, sink: Sink, piece: bytes) -> None:
+        if self.error:
+            return
+        self.frames += piece
         try:
-            if piece:
-                if not self.error:
-                    sink.write(piece)
-                return
-            sink.close(not self.error)
-            if not self.error:
-                os.write(self.answer_fd, b"+")
+            while len(self.frames) >= 4:
+                size = int.from_bytes(self.frames[:4], "big")
+                if size > _CHUNK:
+                    self.stop("sent what is no archive")
+                    return
+                if len(self.frames) < 4 + size:
+                    return
+                if size:
+                    sink.write(bytes(self.frames[4 : 4 + size]))
+                else:
+                    sink.commit()
+                    os.write(self.answer_fd, b"+")
+                del self.frames[: 4 + size]
         except BrokenPipeError:
-            pass  # the child has died; its status says how
+            return  # the child has died; its status says how
         except OSError as error:
-            self.stop(f"the archive could not be written: {error}")
-        if not piece:
-            os.close(self.answer_fd)
-            self.answer_fd = -1
+            self.stop(f"nothing was pruned, as the archive could not be written: {error}")
 
     def stop(self, reason: str) -> None:
         self.error = self.error or reason
@@ -144,6 +170,8 @@ class _Running:
 
     def outcome(self) -> Outcome:
         """What came of it, after the end of its pipes."""
+        if self.job.sink:
+            self.job.sink.close()
         result: dict[str, Any] = {}
         if not self.error:
             try:
@@ -202,6 +230,9 @@ def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Out
     finally:
         for child in running.values():
             child.stop("")
+        for child in running.values():
+            if child.job.sink:
+                child.job.sink.close()
         for child in (*running.values(), *ending):
             child.reap(0)
         selector.close()
@@ -211,7 +242,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
     """Never returns, and runs nothing of the parent's on the way out."""
     status = 1
     try:
-        _close_all_but({0, 1, 2, job.directory, report, *(channel or ())})
+        _close_all_but({0, 1, 2, job.directory, report, *(channel.fds if channel else ())})
         become(job.identity)
         # Only after the drop, which clears it: nobody works on when the parent is gone.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -61,6 +61,12 @@ options:
         that nobody has written to for an hour.
     type: bool
     default: true
+  archive:
+    description:
+      - A directory, made for root alone where it is missing, in which what goes is kept before it goes, as
+        C(<workspace>/<time>.tar.gz). Where an archive cannot be written, nothing of that workspace is pruned.
+      - If not given, nothing is kept.
+    type: path
   codex_path:
     description: The Codex CLI that deletes sessions where the schema of its databases is not known.
     type: path
@@ -133,7 +139,11 @@ workspaces:
     name: {description: "The workspace.", type: str, returned: success}
     path: {description: "Its HOME.", type: str, returned: success}
     owner: {description: "The UID and GID that own it.", type: str, returned: success, sample: "20001:20001"}
-    stores: {description: "The counts of sessions for each store.", type: dict, returned: success}
+    archives:
+      description: The archives that were written, on the host.
+      type: list
+      elements: str
+      returned: success
     sessions:
       description: The sessions that went, oldest first; at most 1000 in one result.
       type: list
@@ -168,7 +178,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         orders = orders_from(module.params, module.check_mode)
-        result = prune(module.params["root"], module.params["workspaces"], orders)
+        result = prune(module.params["root"], module.params["workspaces"], orders, module.params["archive"])
     except (ValueError, OSError) as error:
         module.fail_json(msg=f"nothing was pruned: {error}")
     for problem in result["problems"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def npm_install(package: str, version: str) -> Path:
 
 def native_codex(version: str = CODEX_VERSION) -> Path:
     """The native Codex binary of a release whose package has one, in whichever layout that release uses."""
+    triple = f"{platform.machine()}-unknown-linux-musl"
     return next(
         path
         for path in sorted(npm_install("@openai/codex", version).rglob("codex*"))
-        if path.is_file() and path.name in ("codex", "codex-x86_64-unknown-linux-musl") and "vendor" in path.parts
+        if path.is_file() and path.name in ("codex", f"codex-{triple}") and {"vendor", triple} <= set(path.parts)
     )

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.alive.codex.plugins.module_utils import _prune
-from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES
 
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
@@ -112,27 +111,40 @@ class Workspace:
             when = time.time() - days * DAY
             os.utime(rollouts[thread], (when, when))
 
-    def databases(self) -> list[Path]:
-        return sorted(self.codex.glob("*.sqlite"))
+    def sql(self, database: str, statement: str) -> None:
+        """Runs a statement in one of the CLI's databases, as the workspace: root would leave files of its own."""
+        program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit(); c.close()"
+        argv = ("/usr/bin/python3", "-c", program, self.codex / database, statement)
+        subprocess.run(**self.command(*argv), check=True)
+
+    @contextmanager
+    def _databases(self) -> Iterator[dict[str, sqlite3.Connection]]:
+        """Copies of the CLI's databases, with what is in their write-ahead logs."""
+        with tempfile.TemporaryDirectory() as copies:
+            for path in (*self.codex.glob("*.sqlite"), *self.codex.glob("*.sqlite-wal")):
+                shutil.copy(path, copies)
+            connections = {path.name: sqlite3.connect(path) for path in Path(copies).glob("*.sqlite")}
+            try:
+                yield connections
+            finally:
+                for connection in connections.values():
+                    connection.close()
 
     def mentions(self, threads: set[str]) -> list[str]:
         """Where the CLI's databases still name one of the threads, in whatever column."""
         found = []
-        for path in self.databases():
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with self._databases() as databases:
+            for database, connection in databases.items():
                 tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
                 for (table,) in tables:
                     for row in connection.execute(f'SELECT * FROM "{table}"'):
                         named = threads.intersection(UUID.findall(" ".join(map(str, row))))
-                        found += [f"{path.name}:{table}: {name}" for name in named]
+                        found += [f"{database}: {table}: {name}" for name in named]
         return found
 
     def integrity(self) -> set[str]:
-        answers = set()
-        for path in self.databases():
-            with sqlite3.connect(path) as connection:
-                answers |= {row[0] for row in connection.execute("PRAGMA integrity_check")}
-        return answers
+        with self._databases() as databases:
+            return {connection.execute("PRAGMA integrity_check").fetchone()[0] for connection in databases.values()}
 
     def parity(self) -> str:
         report = json.loads(self.cli("doctor", "--json").stdout)
@@ -148,8 +160,8 @@ class Workspace:
 def prune(root: Path, dry_run: bool = False, **options: Any) -> dict[str, Any]:
     """The pruner, as the module and the script call it."""
     given = {name: spec.get("default") for name, spec in _prune.OPTIONS.items()}
-    given.update(stores=list(STORES), codex_path=str(native_codex()), **options)
-    return _prune.prune(str(root), given["workspaces"], _prune.orders_from(given, dry_run))
+    given.update({"codex_path": str(native_codex()), **options})
+    return _prune.prune(str(root), given["workspaces"], _prune.orders_from(given, dry_run), given["archive"])
 
 
 def gone(result: dict[str, Any]) -> set[str]:

@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
@@ -109,4 +110,80 @@ def test_a_session_that_is_resumed_while_it_is_due_is_never_torn(root, stub, tri
         result = prune(root)
         assert turn.wait(60) == (1 if threads[0] in gone(result) else 0)
     assert set(workspace.rollouts()) == set(threads) - gone(result)
+    prune(root)  # the failed resume may have noted the session again, after it had gone
     assert workspace.parity() == "ok"
+
+
+def test_a_strange_schema_is_left_to_the_cli(root, stub):
+    workspace = Workspace(root, "acme", 61_104)
+    threads = [workspace.turn(stub) for _number in range(3)]
+    workspace.sql("state_5.sqlite", "CREATE TABLE of_tomorrow (other_thread_uuid TEXT)")
+    workspace.age(*threads[:2])
+    result = prune(root)
+    assert result["problems"] == []
+    assert gone(result) == set(threads[:2])
+    assert set(workspace.rollouts()) == {threads[2]}
+    assert workspace.mentions(set(threads[:2])) == []
+    workspace.age(threads[2])
+    result = prune(root, codex_path="/nonexistent/codex")
+    assert gone(result) == {threads[2]}
+    assert "of_tomorrow.other_thread_uuid" in result["problems"][0] and "rows of pruned" in result["problems"][0]
+    assert workspace.mentions({threads[2]})
+
+
+def test_what_goes_can_be_brought_back(root, stub):
+    workspace = Workspace(root, "acme", 61_105)
+    threads = [workspace.turn(stub) for _number in range(2)]
+    workspace.age(threads[0])
+    result = prune(root, archive=str(root / ".archive"))
+    assert gone(result) == {threads[0]}
+    assert result["problems"] == []
+    (archive,) = map(Path, result["workspaces"][0]["archives"])
+    for path, mode in ((archive, 0o600), (archive.parent, 0o700)):
+        info = path.stat()
+        assert (info.st_uid, info.st_mode & 0o777) == (0, mode)
+    tar = workspace.command("tar", "--extract", "--gzip", "--touch", f"--directory={workspace.home}")
+    with archive.open("rb") as packed:
+        subprocess.run(**tar, stdin=packed, check=True)
+    assert workspace.turn(stub, "resume", threads[0]) == threads[0]
+    assert workspace.parity() == "ok"
+    assert workspace.foreign_files() == []
+
+
+def test_without_an_archive_nothing_goes(root, stub):
+    workspace = Workspace(root, "acme", 61_106)
+    thread = workspace.turn(stub)
+    workspace.age(thread)
+    (root / "file").write_text("")
+    result = prune(root, archive=str(root / "file"))
+    assert "archive could not be written" in result["problems"][0]
+    assert set(workspace.rollouts()) == {thread}
+
+
+@pytest.mark.parametrize("version", ["0.44.0", "0.98.0", "0.120.0", "0.140.0"])
+def test_sessions_of_older_releases_are_pruned_under_the_current_one(root, stub, version):
+    workspace = Workspace(root, "acme", 61_107)
+    threads = [workspace.turn(stub, version=version) for _number in range(3)]
+    workspace.age(*threads[:2])
+    assert workspace.turn(stub, "resume", threads[1]) == threads[1]
+    result = prune(root)
+    assert result["problems"] == []
+    assert gone(result) == {threads[0]}
+    assert workspace.mentions({threads[0]}) == []
+    assert workspace.integrity() == {"ok"}
+    assert workspace.parity() == "ok"
+    for thread in threads[1:]:
+        assert workspace.turn(stub, "resume", thread) == thread
+
+
+def test_rows_of_sessions_that_somebody_else_removed_go(root, stub):
+    workspace = Workspace(root, "acme", 61_108)
+    threads = [workspace.turn(stub) for _number in range(2)]
+    workspace.rollouts()[threads[0]].unlink()
+    assert prune(root)["totals"]["swept"] == 0  # a turn that begins has rows before it has a file
+    later = time.time() + 2 * DAY
+    assert prune(root, now=later, dry_run=True)["totals"]["swept"] == 1
+    assert prune(root, now=later)["totals"]["swept"] == 1
+    assert workspace.mentions({threads[0]}) == []
+    assert workspace.parity() == "ok"
+    assert not prune(root, now=later)["changed"]

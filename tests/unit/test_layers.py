@@ -43,6 +43,7 @@ LAYERS = {
     ],
     "operating system": [
         "_access",
+        "_archive",
         "_binary",
         "_home",
         "_homes",

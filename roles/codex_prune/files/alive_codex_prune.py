@@ -89,7 +89,7 @@ def run(config: dict[str, Any], dry_run: bool, quiet: bool) -> int:
             except OSError:
                 complain("another run is under way")
                 return EX_TEMPFAIL
-            result = prune(config["root"], config["workspaces"], orders_from(config, dry_run))
+            result = prune(config["root"], config["workspaces"], orders_from(config, dry_run), config["archive"])
             if not dry_run:
                 record(result, started, dir_fd)
     for problem in result["problems"]:
