@@ -9,8 +9,14 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+
+try:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion, Version
+except ImportError as error:
+    PACKAGING_ERROR: ImportError | None = error
+else:
+    PACKAGING_ERROR = None
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -18,6 +24,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        if PACKAGING_ERROR:
+            raise AnsibleActionFail(
+                f"the control node lacks the Python library packaging ({PACKAGING_ERROR}): pip install packaging"
+            )
         arguments = self._task.args
         requires = read_requirements(arguments.get("requires"), arguments.get("min_version"))
         result: dict[str, Any] = self._execute_module(task_vars=task_vars)

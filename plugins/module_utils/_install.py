@@ -221,18 +221,14 @@ class Installer:
         with self.store.staged() as staging:
             tree = os.path.join(staging, version)
             os.mkdir(tree, 0o755)
-            reason = ""
             if self.request.tarballs:
                 _tarballs.unpack(self.request.tarballs, version, self.platform, tree)
             else:
                 npm = self._ready_npm()._replace(keep_open=(lock,))
-                reason = _npm.install(npm, version, tree, os.path.join(staging, "cache"))
+                _npm.install(npm, version, self.platform.package, tree, os.path.join(staging, "cache"))
             ailment = self._ailment(os.path.join(tree, "lib", "node_modules", PACKAGE), version)
             if ailment:
-                told = f": {reason}" if reason else ""
-                disk = os.statvfs(staging)
-                room = f"{disk.f_bavail * disk.f_frsize >> 20} MiB are free in {self.request.prefix}"
-                raise ReleaseError(f"{PACKAGE} {version} was not installed: {ailment}{told} ({room})")
+                raise ReleaseError(f"{PACKAGE} {version} was not installed: {ailment}")
             self.store.commit(tree, version)
 
     def _activate(self, version: str) -> None:

@@ -27,7 +27,7 @@ _TELLING = re.compile(
     rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EINTEGRITY|^npm error (?!A complete log|Log files)"
 )
 _CURES = (
-    (("ENOSPC",), "make room on that file system, then run this again"),
+    (("ENOSPC",), "make room on that file system, then try again"),
     (("ETARGET", "No match found"), "ask for a version that the registry has: npm view @openai/codex versions"),
     (("EINTEGRITY", "corrupted"), "what came is not what the registry announced: look for a proxy that alters it"),
     (("E401", "E403", "fetch GET 401", "fetch GET 403"), "give npm the right registry_token, or an .npmrc that has it"),
@@ -98,9 +98,9 @@ def resolve(npm: Npm, version: str, cache: str) -> str:
     return answer
 
 
-def install(npm: Npm, version: str, prefix: str, cache: str) -> str:
-    """Installs an exact version in npm's global layout below ``prefix``, and returns why its platform package may be
-    missing: what npm's log says of failed downloads, or an empty text. Raises NpmError where npm itself says so."""
+def install(npm: Npm, version: str, platform_package: str, prefix: str, cache: str) -> None:
+    """Installs an exact version in npm's global layout below ``prefix``. Raises NpmError where npm gave up, or gave up
+    the platform package or a file of it, which it says in its log alone."""
     arguments = [
         "install",
         "--global",
@@ -118,7 +118,14 @@ def install(npm: Npm, version: str, prefix: str, cache: str) -> str:
     done = _run(npm, arguments, prefix)
     if done.rc != 0 or done.timed_out:
         raise _failure(npm, "install", f"{PACKAGE}@{version}", done)
-    return explain(done)
+    lost = re.compile(rb"TAR_ENTRY_ERROR|failed optional dependency .*" + re.escape(platform_package.encode()) + rb"\n")
+    if lost.search(done.stderr):
+        disk = os.statvfs(prefix)
+        room = f"{disk.f_bavail * disk.f_frsize >> 20} MiB are free in {prefix}"
+        reason = _explain(done) or f"its download broke off, or the disk is full ({room}): make room, or try again"
+        raise NpmError(
+            f"npm install {PACKAGE}@{version} left out {platform_package}, which has the binary, or a part of it: {reason}"
+        )
 
 
 def global_root(npm: Npm) -> str | None:
@@ -127,7 +134,7 @@ def global_root(npm: Npm) -> str | None:
     return answer if answer.startswith("/") else None
 
 
-def explain(done: Completed) -> str:
+def _explain(done: Completed) -> str:
     """Why, in a line: what npm's log tells, and the cure."""
     lines = [line for line in done.stderr.splitlines() if _TELLING.search(line)]
     told = "; ".join(dict.fromkeys(line.decode(errors="replace").replace("npm ", "", 1) for line in lines[:6]))
@@ -140,7 +147,7 @@ def _failure(npm: Npm, command: str, spec: str, done: Completed) -> NpmError:
     if done.timed_out:
         reason = f"took longer than {npm.timeout:g} s: raise timeout, or look at the network"
     else:
-        reason = f"failed (rc {done.rc}): {explain(done) or done.stderr.decode(errors='replace')[-500:].strip()}"
+        reason = f"failed (rc {done.rc}): {_explain(done) or done.stderr.decode(errors='replace')[-500:].strip()}"
     return NpmError(f"npm {command} {spec}{where} {reason}")
 
 

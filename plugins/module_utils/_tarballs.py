@@ -119,12 +119,11 @@ def _extract(path: str, target: str) -> None:
                 name = _inner(member.name)
                 if member.isdir() or not name:
                     continue
-                if not member.isreg() or ".." in name.split("/"):
+                stream = archive.extractfile(member) if member.isreg() else None
+                if stream is None or ".." in name.split("/"):
                     raise TarballError(f"{path} holds {member.name!r}, which no npm package may hold")
                 file = os.path.join(target, name)
                 os.makedirs(os.path.dirname(file), exist_ok=True)
-                stream = archive.extractfile(member)
-                assert stream is not None  # it is a regular file
                 with open(file, "xb") as copy:
                     shutil.copyfileobj(stream, copy, 1 << 20)
                 os.chmod(file, 0o755 if member.mode & 0o111 else 0o644)

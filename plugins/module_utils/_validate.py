@@ -45,7 +45,7 @@ class Findings:
         self.user = user
         self.flags = flags
         self.sandbox = sandbox
-        self.real_path: str | None = None
+        self.real_path = ""
         self.owner: str | None = None
         self.mode: str | None = None
         self.interpreter: str | None = None
@@ -119,7 +119,6 @@ class Findings:
         return blocked is None and _access.may(info, self.user, 0o5)
 
     def _check_interpreter(self) -> bool:
-        assert self.real_path is not None
         words = _binary.read_interpreter(self.real_path)
         self.interpreter = " ".join(words) or None
         problem = next((problem for problem in map(self._why_not_run, _programs(words)) if problem), "")
@@ -159,9 +158,9 @@ class Findings:
     def _ask_version(self) -> bool:
         done, problem = self._ask("--version")
         well = f"{self.path} --version as {self.user} ended well"
-        if not self.add("runs", not problem, well, f"{problem}: install this release again"):
+        self.add("runs", not problem, well, f"{problem}: install this release again")
+        if done is None or problem:
             return False
-        assert done is not None
         self.version_raw = done.stdout.decode(errors="replace").strip()
         self.version = printed_version(self.version_raw)
         return self.add(
@@ -172,7 +171,7 @@ class Findings:
         )
 
     def _ask_flag(self, flag: str) -> None:
-        _, problem = self._ask("exec", flag, "--help")
+        _done, problem = self._ask("exec", flag, "--help")
         well = f"codex exec accepts {flag}"
         self.add(
             f"flag {flag}", not problem, well, f"{problem}: {self.version} lacks {flag}, install a release that has it"

@@ -41,10 +41,13 @@ options:
     type: str
 attributes:
   check_mode:
+    description: Can run in check mode, and says then what it would change.
     support: full
   diff_mode:
+    description: Shows what it changes.
     support: full
   platform:
+    description: Where it runs.
     support: full
     platforms: linux
 author:

@@ -95,11 +95,14 @@ options:
     default: 900
 attributes:
   check_mode:
+    description: Can run in check mode, and says then what it would change.
     support: full
     details: A dist-tag, and a version that is not installed, are looked up in the registry.
   diff_mode:
+    description: Shows what it changes.
     support: full
   platform:
+    description: Where it runs.
     support: full
     platforms: linux
 notes:
@@ -179,6 +182,7 @@ real_path:
   type: str
 """
 
+import errno
 import os
 from typing import Any
 
@@ -230,7 +234,8 @@ def main() -> None:
     except (ReleaseError, NpmError, TarballError, ValueError, LookupError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or module.params['prefix']}: {error.strerror or error}")
+        cure = ": make room there, then run this again" if error.errno == errno.ENOSPC else ""
+        module.fail_json(msg=f"{error.filename or module.params['prefix']}: {error.strerror or error}{cure}")
 
 
 def read_request(params: dict[str, Any]) -> Request:

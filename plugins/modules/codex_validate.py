@@ -52,15 +52,15 @@ options:
     default: true
 attributes:
   check_mode:
+    description: Can run in check mode, and says then what it would say otherwise.
     support: full
-    details: It changes nothing in any case.
   diff_mode:
+    description: Shows what it changes. It changes nothing.
     support: none
   platform:
+    description: Where it runs.
     support: full
     platforms: linux
-  action:
-    support: full
 seealso:
   - module: alive.codex.codex_release
 author:
@@ -190,7 +190,7 @@ def report(params: dict[str, Any]) -> dict[str, Any]:
         "version": found.version,
         "version_raw": found.version_raw,
         "path": found.path,
-        "real_path": found.real_path,
+        "real_path": found.real_path or None,
         "owner": found.owner,
         "mode": found.mode,
         "interpreter": found.interpreter,
