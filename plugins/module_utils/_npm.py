@@ -123,9 +123,7 @@ def install(npm: Npm, version: str, platform_package: str, prefix: str, cache: s
         disk = os.statvfs(prefix)
         room = f"{disk.f_bavail * disk.f_frsize >> 20} MiB are free in {prefix}"
         reason = _explain(done) or f"its download broke off, or the disk is full ({room}): make room, or try again"
-        raise NpmError(
-            f"npm install {PACKAGE}@{version} left out {platform_package}, which has the binary, or a part of it: {reason}"
-        )
+        raise NpmError(f"npm install {PACKAGE}@{version} left out {platform_package}, or a part of it: {reason}")
 
 
 def global_root(npm: Npm) -> str | None:

@@ -25,7 +25,7 @@ from ansible_collections.alive.codex.plugins.module_utils._process import (
 )
 from ansible_collections.alive.codex.plugins.module_utils._version import printed_version
 
-_TIMEOUT = 30.0  # seconds for each question to the binary
+_TIMEOUT = 10.0  # seconds for each question to the binary
 _SDK_PACKAGE = "@openai/codex-sdk"
 
 
@@ -87,9 +87,7 @@ class Findings:
         if error.errno is None:
             return str(error)  # in words already
         if os.path.islink(self.path) and not os.path.exists(self.path):
-            return (
-                f"{self.path} is a dangling link to {os.readlink(self.path)}: install Codex again, or remove the link"
-            )
+            return f"{self.path} is a dangling link to {os.readlink(self.path)}: install Codex again"
         return f"{self.path} cannot be opened ({error.strerror}): install Codex there, or give its path"
 
     def _check_owners(self) -> None:

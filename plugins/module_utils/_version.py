@@ -17,8 +17,8 @@ OLDEST_THAT_SERVES = "0.44.0"
 OLDEST_THAT_READS_NEWER_SESSIONS = "0.150.0"
 
 _SEMVER = r"(\d+)\.(\d+)(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-_EXACT = re.compile(r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
-_PRINTED = re.compile(rf"^(?:codex(?:-cli)?\s+)?v?({_SEMVER})\s*$", re.MULTILINE)
+_FULL = r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+_PRINTED = re.compile(rf"^(?:codex(?:-cli)?\s+)?v?({_FULL})\s*$", re.MULTILINE)
 _CLAUSE = re.compile(rf"\s*(>=|<=|==|!=|>|<)\s*({_SEMVER})\s*")
 
 
@@ -45,7 +45,7 @@ def parse(text: str) -> Version:
 
 def is_exact(text: str) -> bool:
     """Whether ``text`` is one exact version, and no dist-tag or range."""
-    return _EXACT.fullmatch(text) is not None
+    return re.fullmatch(_FULL, text) is not None
 
 
 def printed_version(output: str) -> str | None:

@@ -1,4 +1,7 @@
-"""Runs a module of the collection as a target would: a process of its own, arguments in, a JSON result out."""
+"""Runs a module of the collection as a target would: a process of its own, arguments in, a JSON result out.
+
+Also as a command, for where a test needs another process around it: ``python -m support.modules NAME ARGUMENTS``.
+"""
 
 from __future__ import annotations
 
@@ -53,3 +56,7 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def run_module(name: str, params: Mapping[str, Any], **how: Any) -> dict[str, Any]:
     return result_of(start_module(name, params, **how))
+
+
+if __name__ == "__main__":
+    print(json.dumps(run_module(sys.argv[1], json.loads(sys.argv[2]))))

@@ -1,0 +1,213 @@
+"""codex_validate over real releases of every layout, and over binaries that are wrong in every way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.alive.codex.plugins.action.codex_validate import judge, read_requirements
+from packaging.version import Version
+from support.modules import run_module
+from support.packages import CODEX_VERSION, native_codex, npm_install
+
+USER = "54321:54321"
+# version of npm's package, what it prints, whether it knows --experimental-json
+RELEASES = {
+    "0.1.2504172351": ("0.1.2504172351", False),  # a script without a native binary
+    "0.1.2505291658": ("0.0.2505291458", False),
+    "0.23.0": ("0.23.0", False),
+    "0.42.0": ("0.42.0", True),
+    "0.44.0": ("0.44.0", True),
+    "0.98.0": ("0.98.0", True),
+    "0.120.0": ("0.120.0", True),
+    "0.140.0": ("0.140.0", True),
+    CODEX_VERSION: (CODEX_VERSION, True),
+}
+# All of them take 2 GB of downloads the first time.
+TRIED = RELEASES if "ALIVE_TRIALS" in os.environ else ["0.1.2504172351", "0.1.2505291658", "0.44.0", CODEX_VERSION]
+
+pytestmark = pytest.mark.root
+
+
+def validate(path, *, requires=None, min_version=None, **options):
+    """What the task would return, but for failing: the module as on a target, then what the control node adds."""
+    options.setdefault("user", USER)
+    found = run_module("codex_validate", {"path": str(path), **options})
+    return judge(found["findings"], read_requirements(requires, min_version)) if "findings" in found else found
+
+
+@pytest.mark.parametrize("version", TRIED)
+def test_real_releases(version):
+    printed, modern = RELEASES[version]
+    launcher = npm_install("@openai/codex", version).parents[2].parent / "bin" / "codex"
+    result = validate(launcher, min_version="0.44")
+    assert result["version"] == printed
+    assert result["interpreter"] == ("/usr/bin/env sh" if version == "0.1.2504172351" else "/usr/bin/env node")
+    assert result["compatible"] is (Version(version) >= Version("0.44"))
+    flag = next(check for check in result["checks"] if check["name"] == "flag --experimental-json")
+    assert flag["ok"] is modern
+    if version != "0.1.2504172351":
+        native = validate(launcher.parents[1] / "lib" / "node_modules" / "@openai" / "codex")
+        assert native["version"] == printed and native["interpreter"] is None
+        assert "vendor" in native["real_path"] or "/bin/codex-" in native["real_path"]
+
+
+def test_the_pinned_release_has_nothing_wrong():
+    result = validate(native_codex(), requires=">=0.150,<0.170", min_version="0.160", sandbox=True)
+    assert result["problems"] == [] and result["compatible"]
+    assert (result["owner"], result["mode"]) == ("root:root", "0755")
+    assert result["version_raw"] == f"codex-cli {CODEX_VERSION}"
+
+
+def test_the_sdk_says_what_it_needs():
+    sdk = npm_install("@openai/codex-sdk", "0.163.0").parents[3]
+    assert validate(native_codex(), sdk_path=str(sdk))["compatible"]
+    old = validate(native_codex("0.44.0"), sdk_path=str(sdk))
+    assert not old["compatible"] and "older than 0.163.0, which the SDK 0.163.0" in old["problems"][0]
+    missing = validate(native_codex(), sdk_path="/usr")
+    assert not missing["compatible"] and "/usr holds no @openai/codex-sdk" in missing["problems"][0]
+
+
+@pytest.fixture
+def codex(open_dir):
+    """A script in place of Codex, and a way to say what it does."""
+
+    def make(body="echo codex-cli 0.169.0", interpreter="/bin/sh", name="codex"):
+        path = open_dir / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!{interpreter}\n{body}\n")
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def problems_of(path, **options):
+    return "\n".join(validate(path, **options)["problems"])
+
+
+def test_a_private_parent(codex):
+    path = codex()
+    path.parent.chmod(0o700)
+    assert problems_of(path) == (
+        f"54321:54321 cannot go through {path.parent}: chmod a+x {path.parent}, or install Codex elsewhere"
+    )
+
+
+def test_everything_wrong_is_told_at_once(codex):
+    path = codex()
+    os.chown(path, 54321, 0)
+    path.chmod(0o770)
+    path.parent.chmod(0o777)
+    told = problems_of(path, user="60000:60000")
+    for words in (
+        f"{path.parent} is writable by everybody (mode 0777)",
+        f"{path} belongs to UID 54321",
+        f"{path} is writable by the group root (mode 0770)",
+        f"{path} has mode 0770, which keeps users from running it: chmod 0755 {path}",
+    ):
+        assert words in told
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("sleep 300", "did not end within"),
+        ("echo hello; echo 1.2", "printed 'hello\\n1.2', which holds no version: is that Codex?"),
+        ("echo broken >&2; exit 3", "ended with rc 3: broken: install this release again"),
+        ("kill -SEGV $$", "was killed by signal 11"),
+    ],
+)
+def test_scripts_that_misbehave(codex, body, told):
+    assert told in problems_of(codex(body))
+
+
+def test_interpreters_that_are_not_there(codex):
+    told = problems_of(codex("", "/usr/bin/env nosuchnode"))
+    assert "is a script for nosuchnode, which 54321:54321 does not find (PATH " in told
+    assert "install nosuchnode there, or let codex_release put the native binary at the stable path" in told
+    private = codex("exec /bin/sh", name="private")
+    private.chmod(0o700)
+    assert f"is a script for {private}, which 54321:54321 cannot run" in problems_of(codex("", str(private)))
+
+
+def test_a_truncated_binary(codex):
+    path = codex()
+    with native_codex().open("rb") as binary:
+        path.write_bytes(binary.read(1 << 20))
+    assert "--version as 54321:54321" in problems_of(path) and "install this release again" in problems_of(path)
+
+
+def test_links_and_what_is_not_there(open_dir):
+    link = open_dir / "codex"
+    link.symlink_to("/nowhere/codex")
+    assert problems_of(link) == f"{link} is a dangling link to /nowhere/codex: install Codex again"
+    assert "cannot be opened (No such file or directory)" in problems_of("/nowhere/codex")
+    assert "there is no nosuchcodex in /" in problems_of("nosuchcodex")
+    assert "its platform package @openai/codex-linux-" in problems_of(open_dir)
+    link.unlink()
+    os.mkfifo(link)
+    assert "is no regular file" in problems_of(link)
+
+
+def test_a_package_whose_platform_package_is_missing(open_dir):
+    package = open_dir / "lib" / "node_modules" / "@openai" / "codex"
+    shutil.copytree(npm_install("@openai/codex", CODEX_VERSION) / "bin", package / "bin")
+    shutil.copy(npm_install("@openai/codex", CODEX_VERSION) / "package.json", package)
+    assert "Missing optional dependency @openai/codex-linux-" in problems_of(package / "bin" / "codex.js")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_host_without_user_namespaces(strict):
+    options = json.dumps({"path": str(native_codex()), "user": USER, "sandbox": strict})
+    module = [sys.executable, "-m", "support.modules", "codex_validate", options]
+    checks = {check["name"]: check for check in json.loads(without_namespaces(module))["findings"]["checks"]}
+    assert checks["sandbox"]["ok"] is not strict
+    assert "54321:54321 cannot use" in checks["sandbox"]["detail"]
+
+
+def without_namespaces(argv):
+    """What a command prints where no more user namespaces may be made, as on a host whose administrator forbids them:
+    in one with the same users, whose own limit is 0."""
+    forbid = 'read go; exec sh -c \'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"\' sh "$@"'
+    process = subprocess.Popen(
+        ["unshare", "--user", "sh", "-c", forbid, "sh", *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )
+    while os.readlink(f"/proc/{process.pid}/ns/user") == os.readlink("/proc/self/ns/user"):
+        time.sleep(0.01)
+    for kind in ("uid", "gid"):
+        Path(f"/proc/{process.pid}/{kind}_map").write_text("0 0 100000")
+    return process.communicate("go\n")[0]
+
+
+def test_the_task_fails_with_all_problems_and_compares_on_the_control_node(codex, tmp_path):
+    path = codex()
+    path.parent.chmod(0o777)
+    env = {**os.environ, "ANSIBLE_HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1"}
+    for fail in (True, False):
+        arguments = {"path": str(path), "user": USER, "requires": ">=0.170", "fail": fail}
+        argv = ["ansible", "localhost", "-m", "alive.codex.codex_validate", "-a", json.dumps(arguments)]
+        done = subprocess.run(
+            [*argv, "-e", f"ansible_python_interpreter={sys.executable}"], capture_output=True, text=True, env=env
+        )
+        result = json.loads(done.stdout[done.stdout.index("=> {") + 3 :])
+        assert (done.returncode != 0) is fail
+        assert len(result["problems"]) == 2 and "does not fit >=0.170" in result["problems"][1]
+        assert result.get("msg", "; ".join(result["problems"])) == "; ".join(result["problems"])
+        assert result["compatible"] is False and result["owner"] == "root:root" and result["changed"] is False
+
+
+@pytest.mark.parametrize("options", [{"requires": "about 0.44"}, {"min_version": "new"}])
+def test_requirements_that_cannot_be_read(options):
+    with pytest.raises(Exception, match="wanted is something like"):
+        read_requirements(options.get("requires"), options.get("min_version"))
