@@ -18,10 +18,11 @@ from typing import NamedTuple
 from support.packages import cache_dir, npm_install
 
 RECIPE = Path(__file__).parent / "host"
+BOOTSTRAP = RECIPE / "bootstrap.sh"
 NODE_VERSION = "22.23.3"
 NPM_VERSION = "10.9.9"
 # What a worker has before Ansible comes: acl lets Ansible become a tenant from an unprivileged login.
-PACKAGES = ("acl", "ca-certificates", "cron", "openssh-server", "procps", "python3", "sudo")
+PACKAGES = ("acl", "ca-certificates", "openssh-server", "procps", "python3", "sudo")
 
 
 class Mirror(NamedTuple):
@@ -52,14 +53,12 @@ def debian(suite: str = "") -> Path:
     """The root of a Debian (or Ubuntu) worker without Node.js: ``suite``, or the machine's own release."""
     mirror = machine_mirror()
     suite = suite or mirror.suite
-    recipe = "".join(path.read_text() for path in (RECIPE / "prepare.sh", RECIPE / "init.py"))
+    recipe = "".join(path.read_text() for path in (BOOTSTRAP, RECIPE / "init.py"))
     key = hashlib.sha256("\n".join((suite, *PACKAGES, recipe)).encode()).hexdigest()[:12]
 
     def build(root: Path) -> None:
         print(f"Building a {suite} root file system, once; about a minute", flush=True)
         _bootstrap(root, suite, mirror.url)
-        shutil.copy(RECIPE / "init.py", root / "sbin" / "init")
-        subprocess.run(["sh", RECIPE / "prepare.sh", root], check=True)
 
     return _cached(f"{suite}-{key}", build)
 
@@ -104,16 +103,14 @@ def _bootstrap(root: Path, suite: str, url: str) -> None:
     # In namespaces of its own, and never without us: whatever it mounts and starts is gone when either ends.
     unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child"]
     unshare += ["--pid", "--mount", "--propagation", "private"]
-    options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
     with log.open("wb") as output:
         done = subprocess.run(
-            [*unshare, "debootstrap", *options, suite, str(root), url],
+            [*unshare, "sh", BOOTSTRAP, root, suite, url, ",".join(PACKAGES)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
     if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-        raise RuntimeError(f"debootstrap of {suite} from {url} ended with {done.returncode}; {log} ends so:\n{tail}")
+        raise RuntimeError(f"building {suite} from {url} ended with {done.returncode}; {log} ends so:\n{tail}")
     log.unlink()

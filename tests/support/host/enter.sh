@@ -33,4 +33,4 @@ for stream in 'stdin 0' 'stdout 1' 'stderr 2'; do ln -s "fd/${stream#* }" "dev/$
 echo 1 > /proc/sys/net/ipv4/tcp_orphan_retries
 pivot_root . mnt
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-  chroot . sh -c 'umount -l /mnt; exec python3 /sbin/init'
+  chroot . sh -c 'umount -l /mnt; exec python3 /usr/local/sbin/host-init'
