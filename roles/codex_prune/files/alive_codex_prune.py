@@ -21,6 +21,7 @@ from typing import Any
 
 from ansible_collections.alive.codex.plugins.module_utils._prune import OPTIONS, orders_from, prune, summary
 from ansible_collections.alive.codex.plugins.module_utils._safefs import open_trusted, opened, read_file, replace_file
+from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES
 
 CONFIG = "/etc/alive-codex-prune.json"
 LOG = "runs.log"
@@ -29,7 +30,7 @@ LOCK = "lock"
 MAX_LOG = 2**20
 KEPT_LOGS = 4
 EX_TEMPFAIL = 75
-TYPES = {"path": str, "str": str, "int": int, "bool": bool, "list": list, "float": (int, float)}
+TYPES: dict[str, Any] = {"path": str, "str": str, "int": int, "bool": bool, "list": list, "float": (int, float)}
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -47,6 +48,8 @@ def read_config(path: str) -> dict[str, Any]:
         value = config.setdefault(name, spec.get("default"))
         if value is not None and not isinstance(value, TYPES[spec["type"]]):
             raise ValueError(f"{path}: {name} must be of type {spec['type']}, not {value!r}")
+    if not set(map(str, config["stores"])) <= set(STORES):
+        raise ValueError(f"{path}: stores must be of {', '.join(STORES)}, not {config['stores']!r}")
     if config["log_dir"] is None:
         raise ValueError(f"{path}: log_dir is missing")
     orders_from(config, dry_run=True)
@@ -79,24 +82,20 @@ def complain(text: str) -> None:
     print(f"alive-codex-prune: {text}", file=sys.stderr)
 
 
-def run(config: dict[str, Any], dry_run: bool, quiet: bool) -> int:
+def prune_and_record(config: dict[str, Any]) -> dict[str, Any]:
+    """Prunes, unless another run does: BlockingIOError."""
     started = time.time()
-    with opened(open_trusted(config["log_dir"], create=not dry_run)) as dir_fd:
+    with opened(open_trusted(config["log_dir"], create=True)) as dir_fd:
         lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
         with opened(lock):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                complain("another run is under way")
-                return EX_TEMPFAIL
-            result = prune(config["root"], config["workspaces"], orders_from(config, dry_run), config["archive"])
-            if not dry_run:
-                record(result, started, dir_fd)
-    for problem in result["problems"]:
-        complain(problem)
-    if not quiet:
-        print(summary(result, dry_run))
-    return 1 if result["problems"] else 0
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            result = prune_as_configured(config, dry_run=False)
+            record(result, started, dir_fd)
+    return result
+
+
+def prune_as_configured(config: dict[str, Any], dry_run: bool) -> dict[str, Any]:
+    return prune(config["root"], config["workspaces"], orders_from(config, dry_run), config["archive"])
 
 
 def main() -> int:
@@ -109,10 +108,20 @@ def main() -> int:
     syslog.openlog("alive-codex-prune", syslog.LOG_PID, syslog.LOG_CRON)
     try:
         config = read_config(arguments.config)
-        return 0 if arguments.test_config else run(config, arguments.check, arguments.cron)
+        if arguments.test_config:
+            return 0
+        result = prune_as_configured(config, dry_run=True) if arguments.check else prune_and_record(config)
+    except BlockingIOError:
+        complain("another run is under way")
+        return EX_TEMPFAIL
     except (OSError, ValueError) as error:
         complain(f"nothing was pruned: {error}")
         return 2
+    for problem in result["problems"]:
+        complain(problem)
+    if not arguments.cron:
+        print(summary(result, arguments.check))
+    return 1 if result["problems"] else 0
 
 
 if __name__ == "__main__":

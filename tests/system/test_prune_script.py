@@ -1,0 +1,191 @@
+"""The script that cron runs: one file that needs nothing but Python, started as cron and operators start it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+import zipfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.alive.codex.plugins.lookup import codex_prune_script
+from support.sessions import DAY, Workspace, workspaces_root
+from support.stub import ResponsesStub
+
+SOURCE = Path(__file__).resolve().parents[2] / "roles/codex_prune/files/alive_codex_prune.py"
+PYTHON = "/usr/bin/python3"
+TRIALS = int(os.environ.get("ALIVE_TRIALS", "6"))
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    path = tmp_path_factory.mktemp("script") / "alive-codex-prune"
+    path.write_bytes(codex_prune_script.pack(SOURCE.read_text()))
+    return path
+
+
+@pytest.fixture
+def start(script, tmp_path):
+    """Starts the script with a configuration; its logs are in ``tmp_path / "log"``."""
+
+    def run(*arguments, check=None, **config):
+        place = tmp_path / "prune.json"
+        place.write_text(json.dumps({"log_dir": str(tmp_path / "log"), **config}))
+        argv = [PYTHON, "-I", script, "--config", place, *arguments]
+        end = subprocess.run(argv, capture_output=True, text=True, cwd="/", env={}, check=False)
+        if check is not None:
+            assert end.returncode == check, end.stderr
+        return end
+
+    return run
+
+
+def session(home: Path, days: float) -> Path:
+    """A rollout that was last used so many days ago."""
+    directory = home / ".codex" / "sessions" / "2026" / "01" / "02"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"rollout-2026-01-02T03-04-05-{uuid.uuid4()}.jsonl"
+    path.write_text("{}\n")
+    os.utime(path, (time.time() - days * DAY,) * 2)
+    return path
+
+
+def test_the_same_collection_packs_the_same_bytes(script):
+    assert codex_prune_script.pack(SOURCE.read_text()) == script.read_bytes()
+    packed = {Path(name).name for name in zipfile.ZipFile(script).namelist()}
+    assert {"__main__.py", "_prune.py"} <= packed and "_exec.py" not in packed
+
+
+@pytest.fixture
+def home():
+    """A workspace, nobody's yet."""
+    with workspaces_root() as root:
+        path = root / "acme"
+        path.mkdir()
+        yield path
+
+
+def own(home: Path) -> None:
+    """Gives the HOME a user: this process's own, unless that is root, who has no workspaces."""
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", "61301:61301", home], check=True)
+
+
+def test_a_run_prunes_logs_and_says_so(start, home, tmp_path):
+    aged, fresh = session(home, 40), session(home, 1)
+    own(home)
+    shown = start("--check", root=str(home.parent), check=0)
+    assert "acme: would prune 1 sessions" in shown.stdout and aged.exists()
+    assert not (tmp_path / "log" / "runs.log").exists()
+    quiet = start("--cron", root=str(home.parent), check=0)
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    assert not aged.exists() and fresh.exists()
+    assert "pruned 0 sessions" in start(root=str(home.parent), check=0).stdout
+    first, second = map(json.loads, (tmp_path / "log" / "runs.log").read_text().splitlines())
+    assert (first["pruned"], first["kept"], first["changed"], first["ok"]) == (1, 1, True, True)
+    assert (second["pruned"], second["changed"]) == (0, False)
+    last = json.loads((tmp_path / "log" / "last.json").read_text())
+    assert last["workspaces"][0]["name"] == "acme" and last["totals"]["pruned"] == 0
+
+
+def test_one_broken_workspace_is_told_in_the_exit_status_and_on_stderr(start, home, tmp_path):
+    aged = session(home, 40)
+    own(home)
+    broken = home.parent / "broken"
+    broken.mkdir()
+    (broken / ".codex").symlink_to("/etc")
+    own(broken)
+    end = start("--cron", root=str(home.parent), check=1)
+    assert "broken: .codex/sessions: is a symbolic link" in end.stderr
+    assert not aged.exists()
+    assert not json.loads((tmp_path / "log" / "runs.log").read_text())["ok"]
+
+
+def test_a_second_run_at_the_same_time_is_turned_away(start, home, tmp_path):
+    (tmp_path / "log").mkdir()
+    with open(tmp_path / "log" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another run is under way" in start(root=str(home.parent), check=75).stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"max_age": "30 days"}, "is not an age"),
+        ({"max_age": 30}, "max_age must be of type str"),
+        ({"max_bytes": "much"}, "is not a size"),
+        ({"keep_last": -1}, "must not be negative"),
+        ({"maxage": "30d"}, "must be a mapping of"),
+        ({"stores": ["gemini"]}, "stores"),
+        ({"log_dir": None}, "log_dir is missing"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(start, config, said):
+    assert said in start("--test-config", check=2, **config).stderr
+
+
+def test_a_missing_root_is_told(start):
+    assert "nothing was pruned" in start(root="/nonexistent", check=2).stderr
+
+
+@pytest.mark.root
+def test_root_does_not_believe_a_configuration_that_others_can_write(script, tmp_path):
+    config = tmp_path / "prune.json"
+    config.write_text("{}")
+    config.chmod(0o666)
+    end = subprocess.run([PYTHON, script, "--config", config], capture_output=True, text=True, check=False)
+    assert end.returncode == 2 and "writable by nobody else" in end.stderr
+
+
+def test_the_log_is_rotated(start, home, tmp_path):
+    start(root=str(home.parent))
+    log = tmp_path / "log" / "runs.log"
+    for _turn in range(6):
+        log.write_text("x" * (2**20 + 1))
+        start(root=str(home.parent))
+    kept = sorted(path.name for path in log.parent.glob("runs.log*"))
+    assert kept == ["runs.log", *(f"runs.log.{number}" for number in range(1, 5))]
+    assert len(log.read_text().splitlines()) == 1
+
+
+@pytest.mark.root
+def test_killed_at_any_moment_the_next_run_ends_where_an_undisturbed_one_does(script, tmp_path):
+    with workspaces_root() as root, ResponsesStub() as stub:
+        workspace = Workspace(root, "acme", 61_302)
+        threads = [workspace.turn(stub) for _number in range(4)]
+        workspace.age(*threads[:3])
+        for _number in range(300):
+            session(workspace.home, 50)
+        subprocess.run(["chown", "-R", "61302:61302", workspace.home], check=True)
+        kept = root.parent / f"{root.name}.kept"
+        config = tmp_path / "prune.json"
+        config.write_text(json.dumps({"root": str(root), "log_dir": str(tmp_path / "log")}))
+        argv = [PYTHON, "-I", script, "--cron", "--config", config]
+        try:
+            subprocess.run(["cp", "-a", workspace.home, kept], check=True)
+            started = time.monotonic()
+            subprocess.run(argv, check=True)
+            whole = time.monotonic() - started
+            undisturbed = state_of(workspace, threads)
+            for trial in range(TRIALS):
+                shutil.rmtree(workspace.home)
+                subprocess.run(["cp", "-a", kept, workspace.home], check=True)
+                process = subprocess.Popen(argv, start_new_session=True)
+                time.sleep(whole * (trial + 1) / (TRIALS + 1))  # the moment that this trial tries
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                subprocess.run(argv, check=True)
+                assert state_of(workspace, threads) == undisturbed
+        finally:
+            subprocess.run(["rm", "-rf", kept], check=True)
+
+
+def state_of(workspace: Workspace, threads: list[str]) -> tuple[object, ...]:
+    files = {path.relative_to(workspace.home) for path in (workspace.codex / "sessions").rglob("*")}
+    return files, workspace.mentions(set(threads[:3])), workspace.integrity(), workspace.parity()
