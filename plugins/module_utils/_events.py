@@ -19,7 +19,6 @@ CUT_LENGTH = 200
 LINE_LIMIT = 256 * 1024 * 1024
 ERRORS_KEPT = 100
 
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -30,13 +29,13 @@ class BadLine(ValueError):
 def parse_line(line: bytes) -> Any:
     """The value of one line, as JavaScript's ``JSON.parse`` takes it. Raises BadLine."""
     try:
-        value = json.loads(line.decode("utf-8", "replace"), parse_constant=_refuse_constant, parse_float=_parse_float)
+        value = _DECODER.decode(line.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise BadLine(
             f"the CLI wrote a line that is no JSON ({error}): {shorten(line[:2000].decode('utf-8', 'replace'))}"
         ) from None
     # Half a surrogate pair is valid in JSON, but no terminal and no file could hold it.
-    return _mend(value) if _ESCAPED_SURROGATE.search(line) else value
+    return _mend(value) if b"\\ud" in line or b"\\uD" in line else value
 
 
 def _refuse_constant(name: str) -> Any:
@@ -46,6 +45,9 @@ def _refuse_constant(name: str) -> Any:
 def _parse_float(text: str) -> float | None:
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float)
 
 
 def _mend(value: Any) -> Any:
@@ -184,10 +186,11 @@ class Stream:
         if not copies:
             return
         if self._used + size * copies > self._max_bytes:
-            allowance = self._max_bytes + self._max_bytes // 4 - self._used
-            event = shorten_strings(event) if allowance > 0 else None
-            size = 0 if event is None else len(json.dumps(event))
-            if event is None or size * copies > allowance:
+            allowance = 0 if self.dropped else self._max_bytes + self._max_bytes // 4 - self._used
+            if allowance > 0:
+                event = shorten_strings(event)
+                size = len(json.dumps(event))
+            if size * copies > allowance:
                 self.dropped += 1
                 return
             self.cut += 1

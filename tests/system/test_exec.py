@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import stat
 import threading
 import time
@@ -227,6 +228,33 @@ class TestHowItEnds:
         result = run("[[run:(setsid sleep 4711 >/dev/null 2>&1 &) ; setsid -f sleep 4712]] [[say:done]]")
         assert result["status"] == "completed"
         assert not [line for line in command_lines() if line in ("sleep 4711", "sleep 4712")]
+
+
+class TestSizes:
+    # The whole of it where time is no matter.
+    FLOOD = (1 << 30) if os.environ.get("ALIVE_TRIALS") else (1 << 28)
+
+    def test_a_flood_of_events_costs_bounded_memory(self, run: Turn, home: Path) -> None:
+        item = {"id": "item_1", "type": "command_execution", "command": "ls -la", "aggregated_output": "x" * 900}
+        line = json.dumps({"type": "item.completed", "item": {**item, "exit_code": 0, "status": "completed"}})
+        script = f"yes '{line}' | head -c {self.FLOOD}; echo; echo '{{\"type\": \"turn.completed\"}}'"
+        flood = {**real_without_stub(home), **stand_in(home.parent, script)}
+
+        def measured() -> dict[str, Any]:
+            result = turn(**flood)
+            return {**result, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # which the child begins with
+        result = isolated(measured)
+        # The flood is cut in the middle of a line.
+        assert result["status"] == "bad_stream" and result["event_count"] == self.FLOOD // (len(line) + 1)
+        assert len(json.dumps([result["events"], result["items"]])) < 1.5 * (1 << 20)
+        assert result["events_cut"] and result["events_dropped"] > 0.9 * result["event_count"]
+        assert result["peak"] - before < 60
+
+
+def real_without_stub(home: Path) -> dict[str, Any]:
+    return {"prompt": "x", "root": str(home.parent), "workspace": home.name}
 
 
 class TestResuming:
