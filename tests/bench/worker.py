@@ -1,0 +1,60 @@
+"""One worker on a host of its own, and playbooks of one task that run on it over SSH with pipelining."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from support.hosts import Fleet
+
+SETTINGS = {"ANSIBLE_PIPELINING": "1", "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s"}
+
+
+class Worker:
+    """``root`` is the host's root directory as this machine sees it."""
+
+    def __init__(self, fleet: Fleet, directory: Path) -> None:
+        self._inventory = fleet.inventory
+        self._directory = directory
+        self.root = fleet.hosts["worker"].root
+        self.memory = 0
+
+    def play(self, *tasks: dict[str, Any], **variables: Any) -> float:
+        """Runs the tasks as root on the worker; the seconds that ``ansible-playbook`` took from start to end."""
+        named = [{"name": f"Task {number}", **task} for number, task in enumerate(tasks)]
+        play = {"name": "Play", "hosts": "worker", "gather_facts": False, "become": True, "tasks": named}
+        file = self._directory / "play.json"
+        file.write_text(json.dumps([{**play, "vars": variables}]))
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self._inventory), str(file)]
+        with tempfile.TemporaryFile() as output:
+            started = time.perf_counter()
+            child = subprocess.Popen(command, env={**os.environ, **SETTINGS}, stdout=output, stderr=output)
+            _pid, status, usage = os.wait4(child.pid, 0)
+            seconds = time.perf_counter() - started
+            child.returncode = os.waitstatus_to_exitcode(status)
+            self.memory = usage.ru_maxrss * 1024
+            if child.returncode:
+                output.seek(0)
+                raise SystemExit(output.read().decode())
+        return seconds
+
+    def ping(self) -> float:
+        """A play that does nothing."""
+        return self.play({"ansible.builtin.ping": {}})
+
+
+@contextlib.contextmanager
+def worker(name: str) -> Iterator[Worker]:
+    """A fresh worker, as long as the block runs."""
+    if os.geteuid() != 0:
+        raise SystemExit(f"row {name}: needs root, for a host of its own")
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory, Fleet(f"bench-{name}").started("worker") as fleet:
+        yield Worker(fleet, Path(directory))
