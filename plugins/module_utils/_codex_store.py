@@ -12,10 +12,11 @@ import stat
 from datetime import datetime, timezone
 from typing import AbstractSet, Iterator, Tuple
 
-from ansible_collections.alive.codex.plugins.module_utils._home import Home, first_line, used
+from ansible_collections.alive.codex.plugins.module_utils._home import Home, beginning, first_line, used
 from ansible_collections.alive.codex.plugins.module_utils._inuse import is_locked, locked
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
 from ansible_collections.alive.codex.plugins.module_utils._sessions import CODEX, ROLLOUT, UUID, parents_in_header
+from ansible_collections.alive.codex.plugins.module_utils._zstd import decompressed
 
 ROOT = ".codex"
 _TREES = ((".codex/sessions", 0), (".codex/archived_sessions", 3))
@@ -24,6 +25,7 @@ _LOCK_OF_LOCKS = ".coordination.lock"
 _LOCK_SECONDS = 10.0
 _DATES = (re.compile("[0-9]{4}"), re.compile("[0-9]{2}"), re.compile("[0-9]{2}"))
 _DAY = 86400.0
+_HEADER = 2**18
 
 # What is stale when, in seconds: (directory, names, age). A snapshot serves the turn that made it; what is below .tmp,
 # the start of a process.
@@ -61,9 +63,14 @@ class CodexStore:
                 yield path.rpartition("/")[2], size.modified, size.bytes, (path,)
 
     def parents(self) -> Iterator[tuple[str, str, frozenset[str]]]:
-        """Each rollout's session, its path, and what it says of itself that it depends on."""
+        """Each rollout's session, its path, and what it says of itself that it depends on. Raises Unreadable where one
+        is compressed and this host has nothing to read it with."""
         for path, dir_fd, entry, thread in self._rollouts():
-            yield thread, f"{path}/{entry.name}", parents_in_header(first_line(entry.name, dir_fd))
+            if entry.name.endswith(".zst"):
+                line = decompressed(beginning(entry.name, dir_fd), _HEADER).partition(b"\n")[0]
+            else:
+                line = first_line(entry.name, dir_fd)
+            yield thread, f"{path}/{entry.name}", parents_in_header(line)
 
     def in_use(self) -> set[str]:
         """Sessions whose turn runs: the CLI holds a lock for each."""
@@ -154,10 +161,10 @@ class CodexStore:
         removed, left = 0, 0
         for name in self.home.names(path):
             inner = f"{date}/{name}" if date else name
-            if _DATES[depth].fullmatch(name) and inner < limit[: len(inner)]:
+            if _DATES[depth].fullmatch(name) and inner <= limit[: len(inner)]:
                 below, empty = self._remove_empty(f"{path}/{name}", inner, depth + 1, limit, dry_run)
                 removed += below
-                if empty and self._rmdir(path, name, dry_run):
+                if empty and inner < limit[: len(inner)] and self._rmdir(path, name, dry_run):
                     removed += 1
                     continue
             left += 1

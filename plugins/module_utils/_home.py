@@ -98,19 +98,28 @@ def used(info: os.stat_result) -> int:
     return min(info.st_size, info.st_blocks * 512)
 
 
-def first_line(name: str, dir_fd: int, limit: int = 2**20) -> bytes:
-    """The first line of a regular file, as far as ``limit``; nothing of anything else."""
+def beginning(name: str, dir_fd: int) -> bytes:
+    """The first 64 KiB of a regular file; nothing of anything else."""
+    return _read_until(name, dir_fd, b"", 2**16)
+
+
+def first_line(name: str, dir_fd: int) -> bytes:
+    """The first line of a regular file, as far as a MiB; nothing of anything else."""
+    return _read_until(name, dir_fd, b"\n", 2**20).partition(b"\n")[0]
+
+
+def _read_until(name: str, dir_fd: int, end: bytes, limit: int) -> bytes:
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     except OSError:
         return b""
     try:
-        piece = line = os.read(fd, 2**16)
-        while piece and b"\n" not in piece and len(line) < limit:
+        piece = content = os.read(fd, 2**16)
+        while piece and len(content) < limit and end not in piece:
             piece = os.read(fd, 2**16)
-            line += piece
+            content += piece
     except OSError:
         return b""
     finally:
         os.close(fd)
-    return line.partition(b"\n")[0]
+    return content

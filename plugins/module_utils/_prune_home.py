@@ -27,6 +27,7 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import (
 )
 from ansible_collections.alive.codex.plugins.module_utils._state import Locked, StateDatabases, Strange
 from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel
+from ansible_collections.alive.codex.plugins.module_utils._zstd import Unreadable
 
 # Sessions planned at a time, oldest first: bounds the memory, whatever a HOME holds.
 WINDOW = 20_000
@@ -147,14 +148,18 @@ class HomePruner:
         spawned = self._spawned()
         for store in self.stores:
             in_use |= store.in_use()
-            for thread, path, ids in store.parents():
-                bases = parts.keys() & (ids | spawned.get(thread, set()))
-                if thread not in parts:
-                    needed |= bases
-                elif path in parts[thread]:
-                    parents.setdefault(thread, set()).update(bases)
-                else:
-                    needed.add(thread)  # another file of the same session is newer than these
+            try:
+                for thread, path, ids in store.parents():
+                    bases = parts.keys() & (ids | spawned.get(thread, set()))
+                    if thread not in parts:
+                        needed |= bases
+                    elif path in parts[thread]:
+                        parents.setdefault(thread, set()).update(bases)
+                    else:
+                        needed.add(thread)  # another file of the same session is newer than these
+            except Unreadable as unreadable:
+                needed.update(session.id for session in window if session.store == store.name)
+                self._problem(f"{store.name}: nothing was pruned: compressed sessions cannot be read: {unreadable}")
         decided = plan(window, self.orders.rules, self.orders.now, in_use, needed, parents, rest)
         gone: set[str] = set()
         for store in self.stores:

@@ -189,3 +189,25 @@ def test_killed_at_any_moment_the_next_run_ends_where_an_undisturbed_one_does(sc
 def state_of(workspace: Workspace, threads: list[str]) -> tuple[object, ...]:
     files = {path.relative_to(workspace.home) for path in (workspace.codex / "sessions").rglob("*")}
     return files, workspace.mentions(set(threads[:3])), workspace.integrity(), workspace.parity()
+
+
+@pytest.mark.root
+def test_an_unprivileged_user_prunes_what_is_its_own(script, home):
+    own_aged = session(home, 40)
+    subprocess.run(["chown", "-R", "61303:61303", home], check=True)
+    foreign = home.parent / "foreign"
+    foreign.mkdir()
+    foreign_aged = session(foreign, 40)
+    subprocess.run(["chown", "-R", "61304:61304", foreign], check=True)
+    home.parent.chmod(0o755)
+    packed = Path(shutil.copy(script, home / "alive-codex-prune"))
+    config = home / "prune.json"
+    config.write_text(json.dumps({"root": str(home.parent), "log_dir": str(home / "log")}))
+    argv = [PYTHON, "-I", packed, "--config", config]
+    end = subprocess.run(
+        argv, user=61303, group=61303, extra_groups=[], capture_output=True, text=True, cwd="/", env={}, check=False
+    )
+    assert end.returncode == 1
+    assert "foreign: belongs to 61304:61304, and only root or that user can work there" in end.stderr
+    assert "pruned 1 sessions" in end.stdout
+    assert not own_aged.exists() and foreign_aged.exists()

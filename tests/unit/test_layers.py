@@ -54,6 +54,7 @@ LAYERS = {
         "_slots",
         "_supervise",
         "_tenant",
+        "_zstd",
         "_tree",
         "_users",
     ],

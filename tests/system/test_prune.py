@@ -1,0 +1,247 @@
+"""What counts as a session, what belongs to it, and what is left over: in every store and layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from ansible_collections.alive.codex.plugins.module_utils import _prune_home, _survey
+from support.sessions import DAY, Workspace, gone, prune, workspaces_root
+
+NOW = time.time()
+
+
+@pytest.fixture
+def workspace():
+    """One of this process's own user; for root, of another."""
+    with workspaces_root() as root:
+        yield Workspace(root, "acme", os.geteuid() or 61_401)
+
+
+def put(workspace: Workspace, path: str, days: float, content: str = "{}\n") -> Path:
+    """A file of the workspace that was last changed so many days ago."""
+    file = workspace.home / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    os.utime(file, (NOW - days * DAY,) * 2)
+    for below in (file, *file.parents):
+        if below == workspace.home:
+            break
+        os.chown(below, workspace.uid, workspace.uid)
+    return file
+
+
+def identity() -> str:
+    return str(uuid.uuid4())
+
+
+def rollout(session: str, suffix: str = ".jsonl", date: str = "2026/01/02") -> str:
+    return f".codex/sessions/{date}/rollout-{date.replace('/', '-')}T03-04-05-{session}{suffix}"
+
+
+def left(workspace: Workspace) -> set[str]:
+    return {str(path.relative_to(workspace.home)) for path in workspace.home.rglob("*") if not path.is_dir()}
+
+
+def root_of(workspace: Workspace) -> Path:
+    return workspace.home.parent
+
+
+def test_every_layout_of_codex_is_known(workspace):
+    aged = {name: identity() for name in ("plain", "compressed", "archived", "directory")}
+    put(workspace, rollout(aged["plain"]), 40)
+    put(workspace, rollout(aged["compressed"], ".jsonl.zst"), 40)
+    put(workspace, f".codex/archived_sessions/rollout-2026-01-02T03-04-05-{aged['archived']}.jsonl", 40)
+    put(workspace, f".codex/sessions/{aged['directory']}/deep/down/history.json", 40)
+    fresh = identity()
+    put(workspace, f".codex/sessions/{fresh}/a.json", 40)
+    put(workspace, f".codex/sessions/{fresh}/b.json", 1)
+    others = {"config.toml", "auth.json", "history.jsonl", "sessions/notes.txt", "sessions/2026/01/02/rollout-x.jsonl"}
+    for name in others:
+        put(workspace, f".codex/{name}", 400)
+    result = prune(root_of(workspace))
+    assert result["problems"] == []
+    assert gone(result) == set(aged.values())
+    assert left(workspace) == {f".codex/{name}" for name in others} | {
+        f".codex/sessions/{fresh}/a.json",
+        f".codex/sessions/{fresh}/b.json",
+    }
+
+
+def test_a_session_in_two_files_is_as_young_as_the_younger(workspace):
+    session = identity()
+    put(workspace, rollout(session), 1)
+    put(workspace, rollout(session, ".jsonl.zst"), 40)
+    assert gone(prune(root_of(workspace))) == set()
+    os.utime(workspace.home / rollout(session), (NOW - 35 * DAY,) * 2)
+    assert gone(prune(root_of(workspace))) == {session}
+    assert left(workspace) == set()
+
+
+def zstd_frame(content: bytes) -> bytes:
+    """A zstd stream of one block that is stored as it is (RFC 8878)."""
+    return b"\x28\xb5\x2f\xfd\x20" + bytes([len(content)]) + (len(content) << 3 | 1).to_bytes(3, "little") + content
+
+
+def test_a_compressed_fork_keeps_its_base(workspace):
+    base, fork = identity(), identity()
+    put(workspace, rollout(base), 40)
+    line = json.dumps({"type": "session_meta", "payload": {"id": fork, "forked_from_id": base}}) + "\n"
+    put(workspace, rollout(fork, ".jsonl.zst"), 10).write_bytes(zstd_frame(line.encode()))
+    os.utime(workspace.home / rollout(fork, ".jsonl.zst"), (NOW - 10 * DAY,) * 2)
+    result = prune(root_of(workspace))
+    assert (gone(result), result["totals"]["needed"], result["problems"]) == (set(), 1, [])
+    assert gone(prune(root_of(workspace), max_age="9d")) == {base, fork}
+
+
+def test_a_session_of_claude_goes_with_all_that_belongs_to_it(workspace):
+    aged, fresh, orphan = identity(), identity(), identity()
+
+    def session(name, days):
+        project = ".claude/projects/-work-app"
+        return {
+            put(workspace, path, days, content)
+            for path, content in {
+                f"{project}/{name}.jsonl": "{}\n",
+                f"{project}/{name}/subagents/agent-a1.jsonl": "{}\n",
+                f"{project}/agent-{name[:8]}.jsonl": json.dumps({"sessionId": name}) + "\n",
+                f".claude/todos/{name}-agent-{name}.json": "[]",
+                f".claude/tasks/{name}/1.json": "{}",
+                f".claude/debug/{name}.txt": "",
+                f".claude/session-env/{name}/hook.sh": "",
+                f".claude/file-history/{name}/backup@v1": "",
+            }.items()
+        }
+
+    session(aged, 40)
+    kept = session(fresh, 1)
+    put(workspace, f".claude/todos/{orphan}-agent-{orphan}.json", 40)
+    for path in (
+        ".claude/projects/-work-app/memory/MEMORY.md",
+        ".claude/settings.json",
+        ".claude/.credentials.json",
+        ".claude/history.jsonl",
+        ".claude/plans/plan.md",
+        ".claude/debug/latest",
+        ".claude.json",
+    ):
+        kept.add(put(workspace, path, 400))
+    result = prune(root_of(workspace))
+    assert result["problems"] == []
+    assert gone(result) == {aged, orphan}
+    assert left(workspace) == {str(path.relative_to(workspace.home)) for path in kept}
+    assert not list(workspace.home.rglob(f"*{aged}*"))
+
+
+def test_a_session_of_claude_is_as_young_as_its_youngest_part(workspace):
+    session = identity()
+    put(workspace, f".claude/projects/-work/{session}.jsonl", 40)
+    put(workspace, f".claude/projects/-work/{session}/subagents/agent-a.jsonl", 1)
+    assert gone(prune(root_of(workspace))) == set()
+
+
+def test_an_open_file_keeps_its_session(workspace):
+    session = identity()
+    with put(workspace, f".claude/projects/-work/{session}.jsonl", 40).open():
+        result = prune(root_of(workspace))
+    assert gone(result) == set() and result["totals"]["in_use"] == 1
+    assert gone(prune(root_of(workspace))) == {session}
+
+
+def test_a_store_that_is_not_asked_for_is_not_touched(workspace):
+    codex, claude = identity(), identity()
+    put(workspace, rollout(codex), 40)
+    put(workspace, f".claude/projects/-work/{claude}.jsonl", 40)
+    assert gone(prune(root_of(workspace), stores=["claude"])) == {claude}
+    assert gone(prune(root_of(workspace), stores=["codex"])) == {codex}
+
+
+def test_the_newest_of_each_store_stay(workspace):
+    codex, claude = [identity() for _number in range(4)], [identity() for _ in range(2)]
+    for days, session in enumerate(codex, 40):
+        put(workspace, rollout(session), days)
+    for days, session in enumerate(claude, 60):
+        put(workspace, f".claude/projects/-work/{session}.jsonl", days)
+    assert gone(prune(root_of(workspace), keep_last=2)) == {*codex[2:]}
+
+
+def test_the_oldest_go_until_the_workspace_is_small_enough(workspace):
+    sessions = [identity() for _number in range(4)]
+    for days, session in enumerate(sessions):
+        put(workspace, rollout(session), days, "x" * 1000)
+    result = prune(root_of(workspace), max_age="0", max_bytes="2500")
+    assert gone(result) == set(sessions[2:])
+    assert (result["totals"]["kept"], result["totals"]["kept_bytes"]) == (2, 2000)
+    assert not prune(root_of(workspace), max_age="0", max_bytes="2500")["changed"]
+
+
+def test_more_sessions_than_are_planned_at_a_time(workspace, monkeypatch):
+    monkeypatch.setattr(_prune_home, "WINDOW", 3)
+    sessions = [identity() for _number in range(20)]
+    for days, session in enumerate(sessions):
+        put(workspace, rollout(session), 24.5 + days)
+    expected = set(sessions[6:])  # more than 30 days ago
+    dry = prune(root_of(workspace), dry_run=True)
+    assert gone(dry) == expected and dry["totals"]["kept"] == 6
+    assert gone(prune(root_of(workspace), keep_last=10)) == set(sessions[10:])
+    result = prune(root_of(workspace))
+    assert gone(result) == expected - set(sessions[10:]) and result["totals"]["kept"] == 6
+
+
+def test_leftovers_go_at_an_age_of_their_own(workspace):
+    session = identity()
+    stale = {
+        f".codex/shell_snapshots/{identity()}.1.sh": 2,
+        ".codex/.tmp/git-abc/HEAD": 2,
+        ".codex/.tmp/plugins-clone-xyz/deep/file": 2,
+        ".claude/shell-snapshots/snapshot-bash-1.sh": 31,
+    }
+    kept = {
+        f".codex/shell_snapshots/{session}.1.sh": 0.5,
+        ".codex/.tmp/git-def/HEAD": 0.5,
+        ".codex/.tmp/app-server.sock.lock": 90,
+        ".claude/shell-snapshots/snapshot-bash-2.sh": 20,
+        rollout(session, date="2026/02/03"): 1,
+    }
+    for path, days in {**stale, **kept}.items():
+        put(workspace, path, days)
+    empty = put(workspace, ".codex/sessions/2020/01/02/gone", 40)
+    empty.unlink()
+    today = workspace.codex / "sessions" / time.strftime("%Y/%m/%d", time.gmtime(NOW))
+    today.mkdir(parents=True)
+    expected = len(stale) + len(["2020/01/02", "2020/01", "2020"])
+    assert prune(root_of(workspace), sweep=False)["totals"]["swept"] == 0
+    assert prune(root_of(workspace), dry_run=True)["totals"]["swept"] == expected
+    result = prune(root_of(workspace))
+    assert result["totals"]["swept"] == expected and result["problems"] == []
+    assert left(workspace) == set(kept)
+    assert not (workspace.codex / "sessions/2020").exists()
+    assert today.is_dir()
+    assert not prune(root_of(workspace))["changed"]
+
+
+def test_what_sessions_there_are(workspace):
+    small, big, claude = identity(), identity(), identity()
+    put(workspace, rollout(small), 40, "x")
+    put(workspace, rollout(big), 2, "x" * 5000)
+    put(workspace, f".claude/projects/-work/{claude}.jsonl", 3)
+    with (workspace.home / rollout(small)).open():
+        result = _survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True)
+    (report,) = result["workspaces"]
+    assert report["owner"] == f"{workspace.uid}:{workspace.uid}"
+    codex = report["stores"]["codex"]
+    assert (codex["sessions"], codex["bytes"], codex["largest"]["id"]) == (2, 5001, big)
+    assert (codex["oldest"], codex["newest"]) == pytest.approx((NOW - 40 * DAY, NOW - 2 * DAY))
+    assert [(s["id"], s["in_use"]) for s in report["sessions"]] == [(small, True), (claude, False), (big, False)]
+    assert result["totals"] == {"workspaces": 1, "sessions": 3, "bytes": 5004}
+
+
+def test_an_empty_root_and_an_empty_home(workspace):
+    assert prune(root_of(workspace))["totals"]["workspaces"] == 1
+    workspace.home.rmdir()
+    assert prune(root_of(workspace))["workspaces"] == []
+    workspace.home.mkdir()  # for the root to be removed as it was made
