@@ -97,24 +97,24 @@ class Trial:
         self.keywords: dict[str, Any] = {"become": True}
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[subprocess.Popen[str]]:
+    def running(self, sleepers: set[str] = SLEEPERS) -> Iterator[subprocess.Popen[str]]:
         """Runs the play; the block begins once all that the model asked for runs on the host."""
-        play = Play(
-            self.directory,
-            self.options,
-            str(self.fleet.inventory),
-            {"ansible_ssh_timeout": 3},
-            self.keywords,
-            self.settings,
-        )
-        with play.start() as process:
+        with self.play().start() as process:
             try:
-                seconds_until(lambda: set(of_tenant()) >= SLEEPERS, 30)
+                seconds_until(lambda: set(of_tenant()) >= sleepers, 60)
                 yield process
                 process.communicate(timeout=60)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+
+    def play(self) -> Play:
+        inventory = str(self.fleet.inventory)
+        return Play(self.directory, self.options, inventory, {"ansible_ssh_timeout": 3}, self.keywords, self.settings)
+
+    def run(self, pipelining: str) -> dict[str, Any]:
+        self.settings["ANSIBLE_PIPELINING"] = pipelining
+        return self.play().run(host="worker")
 
     def gone_within(self, seconds: float) -> float:
         return seconds_until(lambda: not left_on(self.host), seconds)
@@ -170,3 +170,30 @@ def test_task_keyword_timeout(trial: Trial) -> None:
     with trial.running() as process:
         process.wait(20)
         trial.gone_within(2)
+
+
+@pytest.mark.parametrize("pipelining", ["1", "0"], ids=["pipelining", "files"])
+def test_the_workspace_of_root(trial: Trial, api: ResponsesStub, pipelining: str) -> None:
+    trial.options["prompt"] = "[[run:id -u; echo $HOME]] [[output]]"
+    result = trial.run(pipelining)
+    assert result["final_response"].split() == [str(UID), "/var/lib/claude-sessions/acme"], result
+    assert left_on(trial.host) == []
+
+
+def test_the_tenant_itself_through_become(trial: Trial) -> None:
+    trial.host.run("useradd", "--uid", str(UID), "--home-dir", "/var/lib/claude-sessions/acme", "acme", check=False)
+    trial.options["prompt"] = "[[run:id -un]] [[output]]"
+    trial.keywords["become_user"] = "acme"
+    result = trial.run("1")
+    assert result["final_response"].split() == ["acme"], result
+    assert left_on(trial.host) == []
+
+
+def test_a_short_cut_does_not_end_the_turn(trial: Trial, api: ResponsesStub) -> None:
+    trial.options |= {"grace_period": 30, "prompt": f"[=[run:{COMMAND[:-4]}12]=] [[say:still here]]"}
+    with trial.running(SLEEPERS - {"sleep 4004"} | {"sleep 12"}):
+        trial.host.cut()
+        time.sleep(4)  # the length of the cut is what is tried
+        trial.host.heal()
+    assert trial.result()["final_response"] == "still here", trial.result()
+    assert left_on(trial.host) == []
