@@ -119,7 +119,7 @@ def test_the_whole_job_twice(quickstart: Quickstart, registry: Registry) -> None
     homes = [quickstart.directory / "workspaces" / name for name in ("alice", "bob")]
     assert {home.stat().st_uid for home in homes} == uids
     assert f"Hello from UID {homes[0].stat().st_uid} in {homes[0]}" in (homes[0] / "hello.txt").read_text()
-    summary = (quickstart.directory / "summary.txt").read_text()
+    summary = (quickstart.directory / "summary.txt").read_text().replace(str(quickstart.directory), "")
     assert max(map(len, summary.splitlines())) <= 72  # within 80 columns, as Ansible indents it
 
     asked = len(registry.requests)
