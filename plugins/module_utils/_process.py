@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import pwd
 import signal
@@ -88,21 +89,27 @@ def become(identity: Identity) -> None:
 @contextlib.contextmanager
 def acting_as(identity: Identity) -> Iterator[None]:
     """For the length of the block, root has the rights of ``identity`` and no more in the file system, and what it
-    makes belongs to ``identity``. It stays root to the kernel otherwise: no signals or tracing by the tenant. Does
-    nothing in an unprivileged process, which has its own rights only. Supplementary groups must have been cleared."""
+    makes belongs to ``identity``. To the rest of the kernel it stays root: the effective UID would let the tenant
+    slow this process down through its priority. Does nothing in an unprivileged process, which has its own rights only.
+    Supplementary groups must have been cleared."""
     if os.geteuid() != 0:
         yield
         return
-    gid = os.getegid()
-    os.setegid(identity.gid)
+    _set_file_system_ids(identity.uid, identity.gid)
     try:
-        os.seteuid(identity.uid)
-        try:
-            yield
-        finally:
-            os.seteuid(os.getresuid()[2])
+        yield
     finally:
-        os.setegid(gid)
+        _set_file_system_ids(0, 0)
+
+
+def _set_file_system_ids(uid: int, gid: int) -> None:
+    """setfsuid(2): the file system's capabilities go and come with UID 0. Python has no call for it."""
+    _LIBC.setfsgid(ctypes.c_uint32(gid))
+    _LIBC.setfsuid(ctypes.c_uint32(uid))
+    # Neither tells a failure. Asked for an ID that cannot be, they change nothing, and tell which one is set.
+    nobody = ctypes.c_uint32(-1)
+    if (_LIBC.setfsuid(nobody) & 0xFFFFFFFF, _LIBC.setfsgid(nobody) & 0xFFFFFFFF) != (uid, gid):
+        raise PermissionError(errno.EPERM, f"this process cannot act as {uid}:{gid} in the file system")
 
 
 def processes_by_user() -> dict[int, list[int]]:

@@ -42,6 +42,7 @@ options:
         the user, or the number of the UID where that has no passwd entry.
       - C(state) is V(present), the default, or V(absent), which removes the HOME with all that is in it. Its user, if
         it has one, stays. A HOME whose owner still runs processes is not removed, unless O(force).
+        What cannot be removed, such as an immutable file, is an error, and belongs to root from then on.
       - C(config) is settings for this workspace's C(config.toml), over those of O(config). Nested mappings are merged.
     type: json
     required: true
