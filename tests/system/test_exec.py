@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import stat
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -377,10 +379,60 @@ class TestTasks:
         image = Path(result["argv"][result["argv"].index("--image") + 1])
         assert not image.exists() and not image.parent.exists()
 
+    def test_the_playbook(self, play: Callable[..., Play], stub: ResponsesStub, home: Path) -> None:
+        task = play({"prompt": "unused"})
+        codex = {
+            "codex_cli_bin": str(native_codex()),
+            "codex_workspaces_root": str(home.parent),
+            "base_url": stub.base_url,
+        }
+        given = {"workspace": home.name, "prompt": "[[say:from the playbook]]", "skip_git_repo_check": True}
+        task.argv[-1] = "alive.codex.exec"
+        task.argv += [
+            "-e",
+            "ansible_become=false",
+            "-e",
+            json.dumps({**given, **codex, "base_url": stub.base_url, "api_key": FAKE_KEY}),
+        ]
+        done = subprocess.run(task.argv, env=task.env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0 and done.stdout.count("from the playbook") == 1, done.stdout + done.stderr
+        assert FAKE_KEY not in done.stderr + done.stdout
+
     def test_what_makes_no_sense_is_refused(self, play: Callable[..., Play]) -> None:
         assert "one of prompt" in play({"prompt": "x", "input": [{"type": "text", "text": "y"}]}).run()["msg"]
         assert "quote it" in play({"prompt": "x", "env": {"A": True}}).run()["msg"]
         assert "prompt_src cannot be read" in play({"prompt_src": "/nonexistent"}).run()["msg"]
+
+
+@pytest.mark.root
+def test_many_turns_at_once(stub: ResponsesStub, open_dir: Path, tmp_path: Path) -> None:
+    """Twenty tenants, up to ten turns each: every turn in its own HOME and thread, and a supervisor costs little."""
+    turns, tenants = int(os.environ.get("ALIVE_TURNS", "12")), 20
+    for number in range(tenants):
+        (open_dir / f"ws{number}").mkdir(mode=0o700)
+        os.chown(open_dir / f"ws{number}", UID + 1000 + number, UID + 1000 + number)
+    hosts = {f"turn{number}": {**LOCAL, "ws": f"ws{number % tenants}"} for number in range(turns)}
+    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    options = {"workspace": "{{ ws }}", "root": str(open_dir), "prompt": "[[delay:5]] [[run:pwd]] [[output]]"}
+    play = Play(tmp_path, {**real(stub), **options}, str(tmp_path / "inventory.json"), {})
+    memory: dict[int, float] = {}
+    with play.start("--forks", str(turns)) as process:
+        output = threading.Thread(target=process.communicate)
+        output.start()
+        while output.is_alive():
+            for path in Path(tempfile.gettempdir()).glob("alive-codex-*/pid"):
+                with contextlib.suppress(OSError, ValueError):
+                    pid = int(path.read_text())
+                    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                    own = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+                    memory[pid] = max(memory.get(pid, 0), own)
+            output.join(0.2)
+    results = [json.loads((tmp_path / f"{name}.json").read_text()) for name in hosts]
+    assert [result["status"] for result in results] == ["completed"] * turns, results
+    assert [result["final_response"].strip() for result in results] == [str(open_dir / v["ws"]) for v in hosts.values()]
+    assert len({result["thread_id"] for result in results}) == turns
+    print(f"{len(memory)} supervisors, at most {max(memory.values()):.1f} MiB each")
+    assert len(memory) >= turns and max(memory.values()) < 40
 
 
 PNG = bytes.fromhex(
