@@ -82,11 +82,18 @@ class HomePruner:
                 break
             lower = max((session.activity, session.id) for session in window)
             gone = self._prune_window(window, rest)
-            kept_bytes += sum(session.bytes for session in window if session.id not in gone)
-        if self.orders.sweep:
-            for store in self.stores:
-                self._sweep(store)
+            kept_in_window = sum(session.bytes for session in window if session.id not in gone)
+            if more and not self.orders.rules.reach_past(lower[0], self.orders.now, rest.bytes + kept_in_window):
+                self.counts["kept"] += sum(rest.counts.values())
+                self.counts["kept_bytes"] += rest.bytes - kept_bytes
+                break
+            kept_bytes += kept_in_window
         for store in self.stores:
+            if self.orders.sweep:
+                try:
+                    self._sweep(store)
+                except OSError as error:
+                    self._problem(f"{store.name}: leftovers stay: {error}")
             for problem in store.problems:
                 self._problem(problem)
         return {

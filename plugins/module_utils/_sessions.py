@@ -48,6 +48,11 @@ class Rules(NamedTuple):
             return math.inf
         return -math.inf if self.max_age is None else now - self.max_age
 
+    def reach_past(self, activity: float, now: float, total_bytes: int) -> bool:
+        """Whether a session that is newer than ``activity`` may have to go, where all take ``total_bytes``."""
+        aged = self.max_age is not None and now - activity > self.max_age
+        return aged or (self.max_bytes is not None and total_bytes > self.max_bytes)
+
 
 class Rest(NamedTuple):
     """Sessions that stay whatever the plan, because all are newer than those that are up for it: how many of each

@@ -187,6 +187,8 @@ def test_more_sessions_than_are_planned_at_a_time(workspace, monkeypatch):
     expected = set(sessions[6:])  # more than 30 days ago
     dry = prune(root_of(workspace), dry_run=True)
     assert gone(dry) == expected and dry["totals"]["kept"] == 6
+    small = prune(root_of(workspace), max_age="0", max_bytes="45", dry_run=True)
+    assert gone(small) == set(sessions[15:]) and small["totals"]["kept"] == 15
     assert gone(prune(root_of(workspace), keep_last=10)) == set(sessions[10:])
     result = prune(root_of(workspace))
     assert gone(result) == expected - set(sessions[10:]) and result["totals"]["kept"] == 6
