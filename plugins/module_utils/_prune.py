@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils._archive import ArchiveFiles
 from ansible_collections.alive.codex.plugins.module_utils._homes import Workspace, each_workspace
@@ -73,10 +73,9 @@ def in_each_home(
             yield Job(workspace.name, workspace.owner, workspace.fd, work(workspace), sink(workspace) if sink else None)
 
     for outcome in run_jobs(jobs(), min(os.cpu_count() or 1, _MAX_PARALLEL), Limits()):
-        report = reports.pop(outcome.name)
-        report.update(outcome.result)
-        if outcome.error:
-            report["problems"] = [outcome.error]
+        # What a child says of itself never replaces what is known of it.
+        report = {**outcome.result, **reports.pop(outcome.name)}
+        report["problems"] = [outcome.error] if outcome.error else outcome.result.get("problems")
         yield report
     yield from refused
 
@@ -101,6 +100,9 @@ def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str |
     workspaces = []
     room = MAX_LISTED
     for report in in_each_home(root, names, work, sink):
+        if not _is_sound(report, totals):
+            report = {key: report[key] for key in ("name", "path", "owner")}
+            report["problems"] = ["reported what makes no sense"]
         counts = {key: report.get(key, 0) for key in totals}
         report.update(counts, sessions=report.get("sessions", [])[:room])
         room -= len(report["sessions"])
@@ -115,6 +117,16 @@ def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str |
         "workspaces": workspaces,
         "problems": [f"{report['path']}: {text}" for report in workspaces for text in report["problems"]],
     }
+
+
+def _is_sound(report: Mapping[str, Any], counts: Iterable[str]) -> bool:
+    """Whether a child that a tenant's data might have corrupted still reports what it should."""
+    return (
+        all(type(report.get(key, 0)) is int for key in counts)
+        and isinstance(report.get("sessions", []), list)
+        and isinstance(report["problems"], list)
+        and all(isinstance(problem, str) for problem in report["problems"])
+    )
 
 
 def summary(result: dict[str, Any], dry_run: bool) -> str:

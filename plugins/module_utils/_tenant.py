@@ -177,7 +177,7 @@ class _Running:
             try:
                 result = json.loads(self.report.decode())
                 self.error = result.pop("error", "")
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, RecursionError):
                 status = self.reap(0)
                 how = f"was killed by {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "ended"
                 self.error = f"{how}, and left no report"

@@ -274,6 +274,19 @@ def test_a_child_that_its_tenant_kills_is_reported(root, hostile, bystander, mon
     assert_pruned(result, bystander)
 
 
+@pytest.mark.parametrize("report", [{"pruned": "many"}, {"problems": "none"}, {"sessions": 5}, {"name": "victim"}])
+def test_a_child_that_was_taken_over_speaks_for_itself_only(root, hostile, bystander, monkeypatch, report):
+    from ansible_collections.alive.codex.plugins.module_utils import _prune_home
+
+    run = _prune_home.HomePruner.run
+    monkeypatch.setattr(
+        _prune_home.HomePruner, "run", lambda self: {**run(self), **(report if "hostile" in self.path else {})}
+    )
+    result = prune(root)
+    assert bool(report_of(result, hostile)["problems"]) == ("name" not in report)
+    assert_pruned(result, bystander)
+
+
 def test_a_home_of_root_and_a_linked_home_are_refused(root, bystander):
     (root / "roots").mkdir()
     (root / "linked").symlink_to(bystander.home)
