@@ -241,7 +241,7 @@ def least_value(schema: Any) -> Any:
         required = schema.get("required") or list(properties)
         return {key: least_value(properties.get(key)) for key in required}
     if kind == "array":
-        return [least_value(schema.get("items")) for _ in range(schema.get("minItems", 0))]
+        return [least_value(schema.get("items")) for _ignored in range(schema.get("minItems", 0))]
     if kind in ("integer", "number"):
         return schema.get("minimum", 0)
     if kind == "boolean":
@@ -368,7 +368,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answer(status, {"error": {"message": message, "type": code, "code": code, "param": None}})
 
     def answer_status(self, value: str) -> None:
-        status, _, code = value.partition(" ")
+        status, _ignored, code = value.partition(" ")
         self._answer_error(int(status), f"the stub was told to answer {value}", code.strip())
 
     def start_stream(self) -> None:
@@ -424,7 +424,7 @@ class Response:
                 if step.name == "run":
                     self._call(shell_call(tools, step.value), index)
                 else:
-                    name, _, arguments = step.value.partition(" ")
+                    name, _ignored, arguments = step.value.partition(" ")
                     self._call(function_call(name, arguments), index)
                 return self._complete()
             if not self._simple(step):

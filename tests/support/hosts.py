@@ -149,7 +149,7 @@ class Fleet:
                 self.serve([sys.executable, __file__, "--fleet", self.state.name, "keep", str(owner)])
             try:
                 network = self._build_bridge()
-                addresses = {name: str(network[10 + number]) for number, (name, _) in enumerate(specs, 1)}
+                addresses = {name: str(network[10 + number]) for number, (name, _ignored) in enumerate(specs, 1)}
                 self._write_access(addresses, str(network[1]))
                 self._start({name: lower[kind] for name, kind in specs})
             except BaseException:
@@ -203,7 +203,7 @@ class Fleet:
             with contextlib.suppress(OSError):
                 if os.readlink(entry / "ns" / "pid") == here:
                     for variable in (entry / "environ").read_text(errors="replace").split("\0"):
-                        name, _, path = variable.partition("=")
+                        name, _ignored, path = variable.partition("=")
                         if name == MARK and Path(path).is_relative_to(self.state):
                             found[int(entry.name)] = Path(path)
         return found
@@ -355,7 +355,7 @@ def _make_key(path: Path) -> None:
 
 
 def _run(*argv: str, check: bool = True, stdin: str = "") -> str:
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True)
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise RuntimeError(f"{shlex.join(argv)} ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
@@ -379,7 +379,9 @@ def why_not() -> str:
         return "they need root, for namespaces and mounts"
     if not shutil.which("apt-get"):
         return "they need Debian or Ubuntu, whose debootstrap builds their root file systems"
-    if subprocess.run(["unshare", "--pid", "--mount", "--net", "--fork", "true"], capture_output=True).returncode:
+    if subprocess.run(
+        ["unshare", "--pid", "--mount", "--net", "--fork", "true"], capture_output=True, check=False
+    ).returncode:
         return "this machine's root may not make namespaces"
     return ""
 

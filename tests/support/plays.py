@@ -83,6 +83,7 @@ class Play:
             text=True,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
+            check=False,
         )
         self.output = done.stdout + done.stderr
         self.stderr = done.stderr

@@ -109,6 +109,7 @@ def _bootstrap(root: Path, suite: str, url: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            check=False,
         )
     if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])

@@ -81,11 +81,12 @@ class Quickstart:
             text=True,
             timeout=300,
             **self.identity,
+            check=False,
         )
 
     def processes(self) -> str:
         """What still runs with something of the quickstart's in its arguments."""
-        return subprocess.run(["pgrep", "-af", str(self.directory)], capture_output=True, text=True).stdout
+        return subprocess.run(["pgrep", "-af", str(self.directory)], capture_output=True, text=True, check=False).stdout
 
 
 def reachable(path: Path) -> bool:

@@ -275,7 +275,7 @@ def test_a_token_is_sent_and_shown_nowhere(host, tmp_path):
 
 
 def test_two_runs_at_once_do_it_once(host):
-    both = [start_module("codex_release", host.params(OLD)) for _ in range(2)]
+    both = [start_module("codex_release", host.params(OLD)) for _ignored in range(2)]
     results = [result_of(process) for process in both]
     assert sorted(result["changed"] for result in results) == [False, True]
     assert sum(request.path.endswith(".tgz") for request in host.registry.requests) == 2

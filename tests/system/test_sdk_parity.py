@@ -64,7 +64,7 @@ class Generator:
 
     def text(self, odd: list[str] = EVIL, longest: int = 12) -> str:
         pool = [*string.ascii_letters, *string.digits, "-", "_", "/", *odd]
-        return "".join(self.random.choice(pool) for _ in range(self.random.randint(1, longest)))
+        return "".join(self.random.choice(pool) for _ignored in range(self.random.randint(1, longest)))
 
     def number(self) -> int | float:
         draw = self.random
@@ -86,15 +86,15 @@ class Generator:
     def value(self, depth: int) -> Any:
         kind = self.random.random()
         if depth and kind < 0.25:
-            return {self.key(): self.value(depth - 1) for _ in range(self.random.randint(0, 3))}
+            return {self.key(): self.value(depth - 1) for _ignored in range(self.random.randint(0, 3))}
         if depth and kind < 0.4:
-            return [self.value(depth - 1) for _ in range(self.random.randint(0, 3))]
+            return [self.value(depth - 1) for _ignored in range(self.random.randint(0, 3))]
         if kind < 0.65:
             return self.text(ODD)
         return self.number() if kind < 0.9 else self.chance(0.5)
 
     def config(self) -> dict[str, Any]:
-        config = {self.key(): self.value(3) for _ in range(self.random.randint(0, 5))}
+        config = {self.key(): self.value(3) for _ignored in range(self.random.randint(0, 5))}
         if self.chance(0.03):
             config[""] = 1  # refused by both
         if self.chance(0.03):
@@ -109,7 +109,7 @@ class Generator:
             "model": lambda: draw.choice(["", "gpt-5", self.text()]),
             "sandbox_mode": lambda: draw.choice(["read-only", "workspace-write", "danger-full-access"]),
             "working_directory": lambda: draw.choice(["", self.text()]),
-            "additional_directories": lambda: [self.text() for _ in range(draw.randint(0, 3))],
+            "additional_directories": lambda: [self.text() for _ignored in range(draw.randint(0, 3))],
             "skip_git_repo_check": lambda: self.chance(0.5),
             "output_schema": lambda: {"type": "object", "title": self.text(ODD)},
             "model_reasoning_effort": lambda: draw.choice(EFFORTS),
@@ -119,7 +119,7 @@ class Generator:
             "approval_policy": lambda: draw.choice(["never", "on-request", "on-failure", "untrusted"]),
             "cyber_access_program": lambda: draw.choice(["", "standard", "daybreak_blue"]),
             "config": self.config,
-            "config_overrides": lambda: [f"{self.text()}={self.text()}" for _ in range(draw.randint(0, 3))],
+            "config_overrides": lambda: [f"{self.text()}={self.text()}" for _ignored in range(draw.randint(0, 3))],
             "base_url": lambda: draw.choice(["", "http://127.0.0.1:1/v1", self.text()]),
             "api_key": lambda: draw.choice(["", "sk-fake-0123456789abcdef"]),
             "env": lambda: {f"V{number}": self.text() for number in range(draw.randint(0, 3))} | self.originator(),
@@ -132,7 +132,7 @@ class Generator:
                 {"type": "text", "text": self.text(ODD)}
                 if self.chance(0.6)
                 else {"type": "local_image", "path": self.text()}
-                for _ in range(draw.randint(0, 4))
+                for _ignored in range(draw.randint(0, 4))
             ]
         return options
 
@@ -146,7 +146,7 @@ class Generator:
             {"type": "thread.started", "thread_id": f"thread-{draw.randint(0, 999)}"},
             {"type": "turn.started"},
         ]
-        for _ in range(draw.randint(0, 5)):
+        for _ignored in range(draw.randint(0, 5)):
             lines.append(
                 draw.choice(
                     [
@@ -230,9 +230,11 @@ def sdk_case(codex: Path, options: dict[str, Any]) -> dict[str, Any]:
 def place(directory: Path, script: dict[str, Any]) -> Path:
     """A stand-in of its own in ``directory``."""
     directory.mkdir(parents=True)
-    shutil.copy(SUPPORT / "codex", directory)
+    codex = directory / "codex"
+    codex.write_text("#!/usr/bin/python3 -IS\n" + (SUPPORT / "stand_in.py").read_text())
+    codex.chmod(0o755)
     (directory / "script.json").write_text(json.dumps(script))
-    return directory / "codex"
+    return codex
 
 
 def run_both(cases: list[Case], where: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -307,7 +309,7 @@ def test_the_sdk_and_codex_exec_do_the_same(tmp_path: Path) -> None:
     seed = int(os.environ.get("ALIVE_SEED") or random.SystemRandom().randrange(2**32))
     print(f"ALIVE_SEED={seed}")
     generator = Generator(seed)
-    cases = [generator.case() for _ in range(CASES)]
+    cases = [generator.case() for _ignored in range(CASES)]
     mismatches = {}
     for index, (theirs, ours) in enumerate(run_both(cases, tmp_path)):
         if found := differences(theirs, ours):

@@ -59,7 +59,12 @@ class Codex:
     def turn(self, prompt: str, *arguments: str, timeout: float = 120) -> tuple[int, list[dict[str, Any]]]:
         """The exit status and the events of one turn."""
         done = subprocess.run(
-            self.argv(*arguments), input=prompt.encode(), env=self.env, capture_output=True, timeout=timeout
+            self.argv(*arguments),
+            input=prompt.encode(),
+            env=self.env,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
         )
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -95,7 +100,7 @@ def test_a_plain_prompt_is_answered_by_a_stub_that_says_so(codex: Codex) -> None
 
 
 def test_a_resumed_thread_is_told_from_a_new_one(codex: Codex) -> None:
-    _, first = codex.turn("[[say:one]]")
+    _ignored, first = codex.turn("[[say:one]]")
     rc, second = codex.turn("And now?", "resume", first[0]["thread_id"])
     assert rc == 0 and second[0]["thread_id"] == first[0]["thread_id"]
     assert "turn 2" in answers(second)[0]
@@ -162,7 +167,7 @@ def test_structured_output(codex: Codex, tmp_path: Path) -> None:
     rc, events = codex.turn("Describe it.", "--output-schema", str(schema))
     assert rc == 0
     assert json.loads(answers(events)[0]) == {"ok": False, "colour": "red", "names": ["stub"], "size": 3}
-    _, events = codex.turn('[=[json:{"a": [[1]]}]=]', "--output-schema", str(schema))
+    _ignored, events = codex.turn('[=[json:{"a": [[1]]}]=]', "--output-schema", str(schema))
     assert json.loads(answers(events)[0]) == {"a": [[1]]}
 
 
@@ -236,9 +241,9 @@ def read_stream(stub: ResponsesStub, prompt: str) -> list[tuple[float, dict[str,
 def test_a_slow_stream_comes_in_pieces(stub: ResponsesStub) -> None:
     events = read_stream(stub, "[[delay:0.2]] [[pace:0.1]] [[say:one two three]]")
     deltas = [(moment, event["delta"]) for moment, event in events if event["type"] == "response.output_text.delta"]
-    assert [text for _, text in deltas] == ["one ", "two ", "three"]
+    assert [text for _ignored, text in deltas] == ["one ", "two ", "three"]
     assert deltas[1][0] - deltas[0][0] > 0.05 and deltas[2][0] - deltas[1][0] > 0.05
-    assert [event["sequence_number"] for _, event in events] == list(range(len(events)))
+    assert [event["sequence_number"] for _ignored, event in events] == list(range(len(events)))
 
 
 def test_two_hundred_turns_at_once(stub: ResponsesStub) -> None:
@@ -247,7 +252,7 @@ def test_two_hundred_turns_at_once(stub: ResponsesStub) -> None:
     def one(number: int) -> str:
         barrier.wait()
         events = read_stream(stub, f"[[delay:0.5]] [[say:{number}]]")
-        return next(event["text"] for _, event in events if event["type"] == "response.output_text.done")
+        return next(event["text"] for _ignored, event in events if event["type"] == "response.output_text.done")
 
     with ThreadPoolExecutor(200) as pool:
         assert list(pool.map(one, range(200))) == [str(number) for number in range(200)]
@@ -255,7 +260,7 @@ def test_two_hundred_turns_at_once(stub: ResponsesStub) -> None:
 
 
 def test_the_key_is_in_no_record(codex: Codex) -> None:
-    rc, _ = codex.turn("[[run:env; echo $CODEX_API_KEY > key]] [[output]]")
+    rc, _ignored = codex.turn("[[run:env; echo $CODEX_API_KEY > key]] [[output]]")
     assert rc == 0
     key = (codex.home / "key").read_text().strip()
     assert FAKE_KEY not in codex.stub.recorded()
@@ -296,7 +301,7 @@ def test_it_stops_on_sigterm_and_takes_its_files_with_it(tmp_path: Path) -> None
             while not stub.requests():
                 time.sleep(0.01)
             stub.stop()
-            assert [event["type"] for _, event in stalled.result(timeout=10)] == ["response.created"]
+            assert [event["type"] for _ignored, event in stalled.result(timeout=10)] == ["response.created"]
         assert stub.process.returncode == 0 and not pid_file.exists()
 
 

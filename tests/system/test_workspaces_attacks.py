@@ -46,12 +46,12 @@ class Arena(NamedTuple):
     def home(self) -> Path:
         return self.root / "attacker"
 
-    def run(self, *more: dict, config: dict = CONFIG, **options) -> _workspaces.Outcome:
+    def run(self, *more: dict, config: dict | None = None, **options) -> _workspaces.Outcome:
         items = [{"name": "attacker", "uid": ATTACKER, "gid": ATTACKER}, *more]
         return self.run_all([item for item in items if item], config, **options)
 
-    def run_all(self, items: list[dict], config: dict = CONFIG, **options) -> _workspaces.Outcome:
-        workspaces = _workspacelist.parse(items, config)
+    def run_all(self, items: list[dict], config: dict | None = None, **options) -> _workspaces.Outcome:
+        workspaces = _workspacelist.parse(items, CONFIG if config is None else config)
         started = time.monotonic()
         outcome = _workspaces.run(_workspaces.Request(str(self.root), workspaces, shared_uids=True, **options))
         assert time.monotonic() - started < BOUND
@@ -152,7 +152,7 @@ PLANTS: dict[str, Callable[[Path, Path], None]] = {
     "link to the victim": lambda path, canary: path.symlink_to(canary.parent / "root/victim/.codex"),
     "link to the victim's file": lambda path, canary: path.symlink_to(canary.parent / "root/victim/.codex/config.toml"),
     "dangling link": lambda path, canary: path.symlink_to(canary / "new"),
-    "chain of links": lambda path, canary: chain(path, canary),
+    "chain of links": chain,
     "loop": lambda path, canary: path.symlink_to(path.name),
     "link to a device": lambda path, canary: path.symlink_to("/dev/zero"),
     "link to proc": lambda path, canary: path.symlink_to("/proc/self/fd"),

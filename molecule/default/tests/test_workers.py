@@ -94,7 +94,7 @@ def test_no_tenant_reads_the_sessions_of_another(workspaces: list[Workspace]) ->
 
 def test_the_cron_job_prunes_an_aged_session_and_keeps_a_fresh_one(host: Host, workspaces: list[Workspace]) -> None:
     workspace = workspaces[0]
-    aged, fresh = (workspace.turn("[[say:done]]")["thread_id"] for _ in range(2))
+    aged, fresh = (workspace.turn("[[say:done]]")["thread_id"] for _ignored in range(2))
     age(workspace, aged)
 
     done = run_as_cron_would(host, CRON)
@@ -121,6 +121,6 @@ def run_as_cron_would(host: Host, path: str) -> CommandResult:
     *settings, job = lines
     *_schedule, user, command = job.split(None, 6)
     variables = {"HOME": "/root", "LOGNAME": user, "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
-    variables |= {name: value.strip('"') for name, _, value in (line.partition("=") for line in settings)}
+    variables |= {name: value.strip('"') for name, _ignored, value in (line.partition("=") for line in settings)}
     words = " ".join(shlex.quote(f"{name}={value}") for name, value in variables.items())
     return host.run(f"sudo -u {user} env -i {words} {variables['SHELL']} -c {shlex.quote(command)}")

@@ -1,5 +1,5 @@
-#!/usr/bin/python3 -IS
 """Stands in for the Codex CLI: records how it was called beside itself, then does what script.json there says."""
+
 import json
 import os
 import sys
