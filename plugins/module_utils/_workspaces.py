@@ -121,10 +121,12 @@ def _open_root(request: Request, needed: bool, changes: list[Change]) -> int | N
     except FileNotFoundError:
         if not needed:
             return None
-        changes.append(Change(request.root, "created", f"mode {ROOT_MODE:04o}"))
+        made = Change(request.root, "created", f"mode {ROOT_MODE:04o}")
         if request.check:
+            changes.append(made)
             return None
         fd = _safefs.open_trusted(request.root, create=True)
+        changes.append(made)
         found = []
     try:
         owner = (0, 0) if os.geteuid() == 0 else (os.geteuid(), os.fstat(fd).st_gid)
@@ -139,13 +141,13 @@ def _converge(fd: int, owner: tuple[int, int], mode: int, path: str, changes: li
     info = os.fstat(fd)
     present = (info.st_uid, info.st_gid)
     if present != owner:
-        changes.append(Change(path, "owner", "{}:{} -> {}:{}".format(*present, *owner)))
         if not check:
             os.fchown(fd, *owner)
+        changes.append(Change(path, "owner", "{}:{} -> {}:{}".format(*present, *owner)))
     if stat.S_IMODE(info.st_mode) != mode:
-        changes.append(Change(path, "mode", f"{stat.S_IMODE(info.st_mode):04o} -> {mode:04o}"))
         if not check:
             os.fchmod(fd, mode)
+        changes.append(Change(path, "mode", f"{stat.S_IMODE(info.st_mode):04o} -> {mode:04o}"))
 
 
 def _owners(request: Request, present: Sequence[Workspace], outcome: Outcome) -> list[tuple[Workspace, Identity]]:
@@ -289,14 +291,16 @@ class _Preparation:
         except FileNotFoundError:
             fd = None
         if fd is None:
-            changes.append(Change(path, "created", f"mode {mode:04o}"))
+            made = Change(path, "created", f"mode {mode:04o}")
             if parent is None or self._check:
+                changes.append(made)
                 return None
             if home is None:
                 _safefs.make_directory(name, parent, PRIVATE)
             else:
                 with _process.acting_as(owner):
                     _safefs.make_directory(name, parent, mode)
+            changes.append(made)
             fd = _safefs.open_directory(name, parent)
             changes = []
         try:

@@ -257,6 +257,8 @@ class TestFaults:
             assert "No space left on device" in outcome.failures["alpha"]
             assert "No space left on device" in outcome.failures["beta"]
             assert (root / "alpha/.codex/config.toml").read_bytes() == before
+            assert "alpha" not in outcome.changes
+            assert all((root / "beta" / change.path).exists() for change in outcome.changes.get("beta", []))
             assert sorted(os.listdir(root / "alpha/.codex")) == ["config.toml", "sessions"]
             (root / "filler").unlink()
             assert not prepare(root, [own("alpha"), own("beta")], {"model": "gpt-5"}).failures
