@@ -225,7 +225,9 @@ class Installer:
                 _tarballs.unpack(self.request.tarballs, version, self.platform, tree)
             else:
                 npm = self._ready_npm()._replace(keep_open=(lock,))
-                _npm.install(npm, version, self.platform.package, tree, os.path.join(staging, "cache"))
+                cache = os.path.join(staging, "cache")
+                _npm.install(npm, version, self.platform.package, tree, cache)
+                _tree.remove(cache)  # before the release is brought to the disk, or it would be too
             ailment = self._ailment(os.path.join(tree, "lib", "node_modules", PACKAGE), version)
             if ailment:
                 raise ReleaseError(f"{PACKAGE} {version} was not installed: {ailment}")
@@ -269,7 +271,7 @@ class Installer:
 
     def _adopt(self, tree: str) -> None:
         """Makes a plain global installation a release to go back to, where it is complete; it stays where it is."""
-        version = self._complete_version(tree)
+        version = self._plain_version(tree)
         if version is None or self._is_installed(version):
             return
         with self.store.staged() as staging:
@@ -279,14 +281,16 @@ class Installer:
             _tree.clone(tree, package)
             os.mkdir(os.path.join(copy, "bin"))
             os.symlink(f"../lib/node_modules/{PACKAGE}/bin/codex.js", os.path.join(copy, "bin", "codex"))
-            self.store.commit(copy, version)
-            self.store.retire(version)
+            _tree.publish(copy)
+            if self._ailment(package, version) is None:
+                self.store.commit(copy, version)
+                self.store.retire(version)
 
     def _adoptable(self, version: str) -> bool:
-        return any(self._complete_version(tree) == version for tree in self.store.trees())
+        return any(self._plain_version(tree) == version for tree in self.store.trees())
 
-    def _complete_version(self, tree: str) -> str | None:
-        """The version of a plain installation that works and that nobody else could have changed."""
+    def _plain_version(self, tree: str) -> str | None:
+        """The version of a plain installation that has a binary, and that nobody else could have changed."""
         if os.path.islink(tree) or not os.path.isdir(tree):
             return None
         try:
@@ -296,7 +300,7 @@ class Installer:
             return None
         if not is_exact(version) or not all(self._is_ours(path) for path in _tree.entries(tree)):
             return None
-        return version if self._ailment(tree, version) is None else None
+        return version if native_in(tree, self.platform) else None
 
     def _is_ours(self, path: str) -> bool:
         info = os.lstat(path)

@@ -14,6 +14,7 @@ import json
 import os
 import pwd
 import stat
+from subprocess import SubprocessError
 from typing import Any, Iterator, NamedTuple, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _access, _binary
@@ -147,8 +148,8 @@ class Findings:
         command = f"{self.path} {' '.join(arguments)} as {self.user}"
         try:
             done = _binary.ask(self.path, arguments, self.user, _TIMEOUT)
-        except OSError as error:
-            return None, f"{command} cannot be started: {error.strerror}"
+        except (OSError, SubprocessError) as error:
+            return None, f"{command} cannot be started: {getattr(error, 'strerror', None) or error}"
         if done.timed_out:
             return None, f"{command} did not end within {_TIMEOUT:g} s"
         return done, "" if done.rc == 0 else f"{command} {_ending(done)}: {_last_words(done)}"

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -274,8 +275,37 @@ def test_a_token_is_sent_and_shown_nowhere(host, tmp_path):
     assert "must hold no credentials" in host.release(OLD, registry="http://user:secret@127.0.0.1/")["msg"]
 
 
+@pytest.mark.root
+def test_where_the_whole_host_looks_both_npm_trees_lead_to_the_release(host, tmp_path):
+    # In a mount namespace, so that this machine's own /usr/local stays as it is.
+    (tmp_path / ".npmrc").write_text(f"prefix={tmp_path / 'odd'}\n")
+    script = f"""
+        set -e
+        mount -t tmpfs -o mode=755 tmpfs /usr/local
+        export HOME={tmp_path}
+        npm install -g --registry {host.registry.url} @openai/codex@{OLD} >/dev/null
+        {sys.executable} -m support.modules codex_release '{{"version": "{NEW}", "registry": "{host.registry.url}"}}'
+        codex --version
+        npm ls -g
+        npm ls -g --prefix /usr/local
+        {sys.executable} -m support.modules codex_release '{{"version": "previous"}}'
+        npm ls -g
+    """
+    os.chmod(tmp_path, 0o755)
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin"},
+        check=True,
+    )
+    assert done.stdout.count(f"@openai/codex@{NEW} -> ") == 2, done.stdout
+    assert f"codex-cli {NEW}\n" in done.stdout
+    assert f"@openai/codex@{OLD} -> " in done.stdout.rpartition("real_path")[2]
+
+
 def test_two_runs_at_once_do_it_once(host):
-    both = [start_module("codex_release", host.params(OLD)) for _ignored in range(2)]
+    both = [start_module("codex_release", host.params(OLD)) for _run in range(2)]
     results = [result_of(process) for process in both]
     assert sorted(result["changed"] for result in results) == [False, True]
     assert sum(request.path.endswith(".tgz") for request in host.registry.requests) == 2

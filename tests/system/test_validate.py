@@ -197,13 +197,8 @@ def test_the_task_fails_with_all_problems_and_compares_on_the_control_node(codex
     for fail in (True, False):
         arguments = {"path": str(path), "user": USER, "requires": ">=0.170", "fail": fail}
         argv = ["ansible", "localhost", "-m", "alive.codex.codex_validate", "-a", json.dumps(arguments)]
-        done = subprocess.run(
-            [*argv, "-e", f"ansible_python_interpreter={sys.executable}"],
-            capture_output=True,
-            text=True,
-            env=env,
-            check=False,
-        )
+        argv += ["-e", f"ansible_python_interpreter={sys.executable}"]
+        done = subprocess.run(argv, capture_output=True, text=True, env=env, check=False)
         result = json.loads(done.stdout[done.stdout.index("=> {") + 3 :])
         assert (done.returncode != 0) is fail
         assert len(result["problems"]) == 2 and "does not fit >=0.170" in result["problems"][1]
