@@ -69,9 +69,12 @@ $(QUICKSTART)/venv/.installed: tests/requirements.txt
 	@touch $@
 
 clean:
+	@for fleet in $(CACHE)/hosts/*/; do \
+		[ ! -d "$$fleet" ] || $(PYTHON) tests/support/hosts.py --fleet "$$(basename "$$fleet")" down; done
 	rm -rf .quickstart $(QUICKSTART) $(CACHE) $(VENV) .*_cache .hypothesis .ansible
 
 test: test-lint test-sanity test-unit test-system test-molecule
+	@cat $(CACHE)/skipped 2>/dev/null || :
 
 # The working tree as a collection, for tools that find one by its place.
 $(CHECKOUT): ; @mkdir -p $(@D) && ln -sfn $(CURDIR) $@
