@@ -70,7 +70,7 @@ $(QUICKSTART)/venv/.installed: tests/requirements.txt
 
 clean:
 	@for fleet in $(CACHE)/hosts/*/; do \
-		[ ! -d "$$fleet" ] || $(PYTHON) tests/support/hosts.py --fleet "$$(basename "$$fleet")" down; done
+		[ ! -d "$$fleet" ] || $(PYTHON) tests/support/fleet.py --fleet "$$(basename "$$fleet")" down; done
 	rm -rf .quickstart $(QUICKSTART) $(CACHE) $(VENV) .*_cache .hypothesis .ansible
 
 test: test-lint test-sanity test-unit test-system test-molecule
@@ -104,7 +104,7 @@ install: build
 	$(VENV)/bin/ansible-galaxy collection install --force --offline --collections-path $(CACHE)/collections $(CACHE)/build/*.tar.gz
 
 test-molecule: install
-	@reason=$$($(VENV)/bin/python tests/support/hosts.py check 2>&1); \
+	@reason=$$($(VENV)/bin/python tests/support/fleet.py check 2>&1); \
 	if [ -n "$$reason" ]; then echo "SKIPPED: Molecule needs real hosts: $$reason" | tee $(CACHE)/skipped; \
 	else rm -f $(CACHE)/skipped; $(VENV)/bin/molecule test; fi
 

@@ -1,13 +1,7 @@
 """Real Linux hosts on this machine: Debian root file systems in namespaces of their own, reached over SSH.
 
 In a test: ``with Fleet("mine").started("worker1:node", "worker2") as hosts: ... ansible-playbook -i hosts.inventory``.
-From the command line::
-
-    python3 tests/support/hosts.py up worker1:node worker2
-    python3 tests/support/hosts.py list
-    python3 tests/support/hosts.py cut worker1      # and heal
-    python3 tests/support/hosts.py run worker1 ps -ef
-    python3 tests/support/hosts.py down
+From the command line: see fleet.py.
 
 A host is one process tree: its PID, mount, network, UTS and IPC namespaces, its mounts and its end of the network
 cable are gone when its PID 1 is. A checkout's fleets have a bridge and a network each, so that checkouts and fleets
@@ -16,7 +10,6 @@ do not meet. It needs root, and installs Debian's packages for the tools that it
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -33,15 +26,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import rootfs
 from support.packages import cache_dir
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+CLI = Path(__file__).with_name("fleet.py")
 ENTER = rootfs.RECIPE / "enter.sh"
 # For tests of networks (RFC 2544): no site's own addresses lie there.
-NETWORKS = list(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=24))
+NETWORKS = list(ipaddress.IPv4Network("198.18.0.0/15").subnets(new_prefix=24))
 TOOLS = {
     "debootstrap": "debootstrap",
     "ip": "iproute2",
@@ -56,6 +48,7 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 }
+BARE = ["env", "-i", *(f"{name}={value}" for name, value in ENVIRONMENT.items())]
 
 
 class Host(NamedTuple):
@@ -74,7 +67,7 @@ class Host(NamedTuple):
     def command(self, *argv: str) -> list[str]:
         """The argument vector that runs ``argv`` as root in the host, from here, without SSH."""
         nsenter = shutil.which("nsenter") or "nsenter"
-        return [nsenter, f"--target={self.pid}", "--all", "--root", "--wd", "--", *argv]
+        return [nsenter, f"--target={self.pid}", "--all", "--root", "--wd", "--", *BARE, *argv]
 
     def run(
         self, *argv: str, check: bool = True, stdin: str = "", timeout: float = 60
@@ -86,17 +79,16 @@ class Host(NamedTuple):
             input=stdin,
             capture_output=True,
             text=True,
-            env=ENVIRONMENT,
             timeout=timeout,
         )
 
     def cut(self) -> None:
         """Pulls the network cable: packets vanish, connections stay open."""
-        _run("ip", "link", "set", self.link, "down")
+        run("ip", "link", "set", self.link, "down")
 
     def heal(self) -> None:
         """Puts the network cable back."""
-        _run("ip", "link", "set", self.link, "up")
+        run("ip", "link", "set", self.link, "up")
 
 
 class Fleet:
@@ -138,20 +130,18 @@ class Fleet:
         ``NAME:node`` has Node.js and npm, ``NAME`` neither. ``suite`` is another release of Debian than the machine's.
         They are stopped when the process ``owner`` ends; without one they stay until ``down``.
         """
-        install_tools()
-        lower = {"": str(rootfs.debian(suite))}
-        lower["node"] = f"{rootfs.node()}:{lower['']}" if any(":" in name for name in names) else ""
         specs = [name.partition(":")[::2] for name in names]
+        roots = self._build_roots({kind for _, kind in specs}, suite)
         with self._locked():
             self._down()
             self.state.mkdir(parents=True)
             if owner:
-                self.serve([sys.executable, __file__, "--fleet", self.state.name, "keep", str(owner)])
+                self.serve([sys.executable, str(CLI), "--fleet", self.state.name, "keep", str(owner)])
             try:
-                network = self._build_bridge()
+                network = self._claim_network()
                 addresses = {name: str(network[10 + number]) for number, (name, _ignored) in enumerate(specs, 1)}
                 self._write_access(addresses, str(network[1]))
-                self._start({name: lower[kind] for name, kind in specs})
+                self._start({name: roots[kind] for name, kind in specs})
             except BaseException:
                 self._down()
                 raise
@@ -209,25 +199,32 @@ class Fleet:
         return found
 
     def links(self) -> list[str]:
-        found = json.loads(_run("ip", "-json", "link"))
+        found = json.loads(run("ip", "-json", "link"))
         return [link["ifname"] for link in found if link["ifname"].startswith(self._id)]
 
-    def _build_bridge(self) -> ipaddress.IPv4Network:
-        """A bridge of its own, on the first network from this fleet's number on that no route of the machine uses."""
+    def _build_roots(self, kinds: set[str], suite: str) -> dict[str, str]:
+        """What each kind of host starts from: the lower directories of its root."""
+        install_tools()
+        debian = str(rootfs.debian(suite))
+        return {kind: f"{rootfs.node()}:{debian}" if kind else debian for kind in kinds}
+
+    def _claim_network(self) -> ipaddress.IPv4Network:
+        """The first network from this fleet's number on that no route of the machine uses, with a bridge on it."""
         with (cache_dir() / "networks.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            routes = json.loads(_run("ip", "-json", "-4", "route", "show", "table", "all"))
+            routes = json.loads(run("ip", "-json", "-4", "route", "show", "table", "all"))
             used = [ipaddress.ip_network(r["dst"], strict=False) for r in routes if r["dst"] != "default"]
             first = int(self._id[3:], 16) % len(NETWORKS)
             for network in NETWORKS[first:] + NETWORKS[:first]:
                 if not any(network.overlaps(other) for other in used):
-                    break
-            else:
-                raise RuntimeError("no network of 198.18.0.0/15 is free: this machine has routes to all of them")
-            _run("ip", "link", "add", self._id, "type", "bridge")
-            _run("ip", "address", "add", f"{network[1]}/24", "dev", self._id)
-            _run("ip", "link", "set", self._id, "up")
-        return network
+                    self._build_bridge(network)
+                    return network
+        raise RuntimeError("no network of 198.18.0.0/15 is free: this machine has routes to all of them")
+
+    def _build_bridge(self, network: ipaddress.IPv4Network) -> None:
+        run("ip", "link", "add", self._id, "type", "bridge")
+        run("ip", "address", "add", f"{network[1]}/24", "dev", self._id)
+        run("ip", "link", "set", self._id, "up")
 
     def _write_access(self, addresses: dict[str, str], gateway: str) -> None:
         """Keys and host keys, and the inventory and SSH's settings that use them."""
@@ -281,32 +278,29 @@ class Fleet:
                     env={**ENVIRONMENT, MARK: str(self.state / name)},
                 )
         for number, (name, process) in enumerate(starting.items(), 1):
-            pid = self._await_line(name, process)
+            pid = await_line(name, process, self.state / name / "log")
             address = self._read_inventory()["hosts"][name]["ansible_host"]
             link = f"{self._id}-{number}"
-            _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid)
-            _run("ip", "link", "set", link, "master", self._id, "up")
+            run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid)
+            run("ip", "link", "set", link, "master", self._id, "up")
             # No default route and no name server: what the hosts cannot reach fails at once, not after a time limit.
             inside = f"link set lo up\naddress add {address}/24 dev eth0\nlink set eth0 up\n"
-            _run("nsenter", f"--target={pid}", "--net", "ip", "-batch", "-", stdin=inside)
+            run("nsenter", f"--target={pid}", "--net", "ip", "-batch", "-", stdin=inside)
         for name, process in starting.items():
-            self._await_line(name, process)  # sshd listens
+            await_line(name, process, self.state / name / "log")  # sshd listens
             assert process.stdout is not None
             process.stdout.close()
             process.returncode = 0  # it stays: no warning of a child that was left running
 
-    def _await_line(self, name: str, process: subprocess.Popen[str]) -> str:
-        assert process.stdout is not None
-        line = process.stdout.readline().strip()
-        if not line:
-            log = (self.state / name / "log").read_text(errors="replace").strip()
-            raise RuntimeError(f"host {name} did not start: {log or 'it said nothing'}")
-        return line
-
     def _down(self) -> None:
-        links = self.links()
-        for link in links:  # connections of cut hosts end properly when their processes do
-            _run("ip", "link", "set", link, "up")
+        for link in self.links():  # connections of cut hosts end properly when their processes do
+            run("ip", "link", "set", link, "up")
+        self._end_processes()
+        for link in self.links():  # explicitly: an open connection can keep a dead host's network alive for minutes
+            run("ip", "link", "delete", link, check=False)  # the kernel may be removing it just now
+        run("rm", "-rf", "--one-file-system", str(self.state))
+
+    def _end_processes(self) -> None:
         waited_for = []
         for pid, path in self.processes().items():
             if pid == os.getpid():
@@ -319,9 +313,6 @@ class Fleet:
                 os.kill(pid, signal.SIGKILL)
         for pidfd in waited_for:
             await_end(pidfd)
-        for link in self.links():  # explicitly: an open connection can keep a dead host's network alive for minutes
-            _run("ip", "link", "delete", link, check=False)  # the kernel may be removing it just now
-        subprocess.run(["rm", "-rf", "--one-file-system", self.state], check=True)
 
 
 def _child(pid: int) -> int:
@@ -332,15 +323,12 @@ def _child(pid: int) -> int:
         raise ProcessLookupError(pid) from None
 
 
-def _ancestor(words: list[str]) -> int:
-    """The PID of the nearest process above this one whose command line has all these words, 0 where there is none."""
-    pid = os.getppid() if words else 0
-    while pid > 1:
-        argv = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
-        if set(words) <= {argument.rpartition("/")[2] for argument in argv}:
-            return pid
-        pid = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-    return 0
+def await_line(name: str, process: subprocess.Popen[str], log: Path) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if not line:
+        raise RuntimeError(f"host {name} did not start: {log.read_text(errors='replace').strip() or 'it said nothing'}")
+    return line
 
 
 def await_end(pidfd: int) -> None:
@@ -351,10 +339,10 @@ def await_end(pidfd: int) -> None:
 
 
 def _make_key(path: Path) -> None:
-    _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "alive-codex-tests", "-f", str(path))
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "alive-codex-tests", "-f", str(path))
 
 
-def _run(*argv: str, check: bool = True, stdin: str = "") -> str:
+def run(*argv: str, check: bool = True, stdin: str = "") -> str:
     done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise RuntimeError(f"{shlex.join(argv)} ended with {done.returncode}: {done.stderr.strip()}")
@@ -384,56 +372,3 @@ def why_not() -> str:
     ).returncode:
         return "this machine's root may not make namespaces"
     return ""
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Starts and stops real Debian hosts, reached over SSH.")
-    parser.add_argument("--fleet", default="manual", help="which of this checkout's fleets; default: %(default)s")
-    commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start fresh hosts in place of those of before")
-    up.add_argument("--suite", default="", help="release of Debian; default: this machine's own")
-    up.add_argument(
-        "--within",
-        default="",
-        metavar="COMMAND",
-        help="stop them when the process above this one ends whose command line has these words",
-    )
-    up.add_argument("names", nargs="+", metavar="NAME[:node]")
-    commands.add_parser("check", help="say why this machine cannot have hosts (and fail), or nothing")
-    commands.add_parser("down", help="stop them and remove whatever they left")
-    commands.add_parser("list", help="name, address, PID 1 and root directory of each that runs")
-    for command, text in (("cut", "pull a host's network cable"), ("heal", "put it back")):
-        commands.add_parser(command, help=text).add_argument("name")
-    run = commands.add_parser("run", help="run a command in a host as root, without SSH")
-    run.add_argument("name")
-    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="run a program on this machine that ends with the hosts")
-    serve.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
-    commands.add_parser("keep", help="stop the hosts when a process ends").add_argument("owner", type=int)
-    options = parser.parse_args()
-
-    fleet = Fleet(options.fleet)
-    if options.command == "up":
-        fleet.up(options.names, options.suite, _ancestor(options.within.split()))
-    elif options.command == "check":
-        sys.exit(why_not() or None)
-    elif options.command == "down":
-        fleet.down()
-    elif options.command == "serve":
-        fleet.serve(options.argv)
-    elif options.command == "keep":
-        fleet.keep(options.owner)
-    elif options.command == "list":
-        for host in fleet.hosts.values():
-            print(host.name, host.address, host.pid, host.root)
-    elif options.name not in fleet.hosts:
-        sys.exit(f"no host {options.name!r} runs; there are: {', '.join(fleet.hosts) or 'none'}")
-    elif options.command == "run":
-        argv = fleet.hosts[options.name].command(*options.argv)
-        os.execve(argv[0], argv, ENVIRONMENT)
-    else:
-        getattr(fleet.hosts[options.name], options.command)()
-
-
-if __name__ == "__main__":
-    main()

@@ -53,7 +53,7 @@ def debian(suite: str = "") -> Path:
     """The root of a Debian (or Ubuntu) worker without Node.js: ``suite``, or the machine's own release."""
     mirror = machine_mirror()
     suite = suite or mirror.suite
-    recipe = "".join(path.read_text() for path in (BOOTSTRAP, RECIPE / "init.py"))
+    recipe = "".join(path.read_text() for path in (BOOTSTRAP, RECIPE / "prepare.sh", RECIPE / "init.py"))
     key = hashlib.sha256("\n".join((suite, *PACKAGES, recipe)).encode()).hexdigest()[:12]
 
     def build(root: Path) -> None:

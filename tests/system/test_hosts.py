@@ -110,7 +110,7 @@ def test_hosts_end_with_their_owner_however_it_ends() -> None:
 
 def test_starting_again_replaces_what_an_interrupted_start_left() -> None:
     fleet = hosts.Fleet("test-hosts-again")
-    start = [sys.executable, hosts.__file__, "--fleet", "test-hosts-again", "up", "only"]
+    start = [sys.executable, str(hosts.CLI), "--fleet", "test-hosts-again", "up", "only"]
     with subprocess.Popen(start, start_new_session=True) as interrupted:
         while not fleet.processes():  # killed in the middle, wherever that is
             assert interrupted.poll() is None
