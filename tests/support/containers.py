@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import ipaddress
 import os
 import shutil
 import subprocess
+import tarfile
+from pathlib import Path
 
 from support import rootfs
 from support.hosts import BARE, Fleet, Host, await_line, run
@@ -20,8 +23,7 @@ IMAGE = "debian:{suite}-slim"
 SUITE = "bookworm"
 DOCKERFILE = """\
 FROM {image}
-RUN command -v sshd cron sudo >/dev/null || \
-    {{ apt-get update && apt-get install --yes --no-install-recommends cron {packages}; }}
+RUN apt-get update && apt-get install --yes --no-install-recommends cron {packages}
 COPY . /root/host/
 RUN sh /root/host/prepare.sh / && rm -r /root/host
 CMD ["python3", "/usr/local/sbin/host-init"]
@@ -91,7 +93,8 @@ class ContainerFleet(Fleet):
             options += ["--ip", address, "--add-host", f"control:{self.gateway}"]
             run(engine(), "create", *options, image)
             # /etc/hosts and the like are the engine's own.
-            run(engine(), "cp", f"{self.state / name / 'seed' / 'etc' / 'ssh'}", f"{container}:/etc")
+            archive = _pack_as_root(self.state / name / "seed" / "etc" / "ssh")
+            subprocess.run([engine(), "cp", "-", f"{container}:/etc/ssh"], input=archive, check=True)
             run(engine(), "start", container)
         for name in roots:
             with (self.state / name / "log").open("wb") as log:
@@ -111,3 +114,14 @@ class ContainerFleet(Fleet):
             run(engine(), "network", "rm", network)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.state)
+
+
+def _pack_as_root(directory: Path) -> bytes:
+    """A tar archive of the files of a directory, all of them root's."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for file in directory.iterdir():
+            member = tar.gettarinfo(file, file.name)
+            member.uid = member.gid = 0
+            tar.addfile(member, io.BytesIO(file.read_bytes()))
+    return archive.getvalue()

@@ -23,7 +23,7 @@ for node in 'null 3' 'zero 5' 'full 7' 'random 8' 'urandom 9'; do
   mknod -m 0666 "dev/${node% *}" c 1 "${node#* }"
 done
 mknod -m 0666 dev/tty c 5 0
-mkdir dev/pts dev/shm run/lock run/sshd
+mkdir dev/pts dev/shm run/lock
 mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts dev/pts
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx

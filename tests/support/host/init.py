@@ -8,6 +8,7 @@ import subprocess
 
 READY = "/run/sshd.ready"
 
+os.makedirs("/run/sshd", exist_ok=True)
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
     notifications.bind(READY)
     notifications.settimeout(30)
