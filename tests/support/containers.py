@@ -34,7 +34,7 @@ CMD ["python3", "/usr/local/sbin/host-init"]
 def engine() -> str:
     """The container engine of this machine that works, or nothing."""
     for name in ("docker", "podman"):
-        if shutil.which(name) and subprocess.run([name, "info"], capture_output=True).returncode == 0:
+        if shutil.which(name) and subprocess.run([name, "info"], capture_output=True, check=False).returncode == 0:
             return name
     return ""
 
