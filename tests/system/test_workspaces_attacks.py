@@ -48,7 +48,7 @@ class Arena(NamedTuple):
 
     def run(self, *more: dict, config: dict | None = None, **options) -> _workspaces.Outcome:
         items = [{"name": "attacker", "uid": ATTACKER, "gid": ATTACKER}, *more]
-        return self.run_all([item for item in items if item], config, **options)
+        return self.run_all(items, config, **options)
 
     def run_all(self, items: list[dict], config: dict | None = None, **options) -> _workspaces.Outcome:
         workspaces = _workspacelist.parse(items, CONFIG if config is None else config)
