@@ -19,7 +19,7 @@ BALLAST = 12 << 20
 # npm otherwise waits for ten seconds before it tries again.
 ENV = {"npm_config_fetch_retries": "0"}
 # How many moments a run is killed at; the claim is about twenty.
-TRIALS = int(os.environ.get("ALIVE_TRIALS", "4"))
+TRIALS = int(os.environ.get("ALIVE_TRIALS", "2"))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from support.stub import FAKE_KEY
 OLD, NEW = "0.166.0", CODEX_VERSION
 TENANT = 54321
 # How often it goes back and forth; the claim is about ten times.
-ROUNDS = int(os.environ.get("ALIVE_TRIALS", "3"))
+ROUNDS = int(os.environ.get("ALIVE_TRIALS", "2"))
 LOOPS = 4
 
 pytestmark = pytest.mark.root
