@@ -122,7 +122,7 @@ def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str |
 def _is_sound(report: Mapping[str, Any], counts: Iterable[str]) -> bool:
     """Whether a child that a tenant's data might have corrupted still reports what it should."""
     return (
-        all(type(report.get(key, 0)) is int for key in counts)
+        all(isinstance(report.get(key, 0), int) for key in counts)
         and isinstance(report.get("sessions", []), list)
         and isinstance(report["problems"], list)
         and all(isinstance(problem, str) for problem in report["problems"])

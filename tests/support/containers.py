@@ -86,8 +86,8 @@ class ContainerFleet(Fleet):
         options = ["--internal", "--label", self._id, "--subnet", str(network), "--gateway", str(network[1])]
         run(engine(), "network", "create", *options, self._id)
 
-    def _start(self, roots: dict[str, str]) -> None:
-        for name, image in roots.items():
+    def _start(self, lower: dict[str, str]) -> None:
+        for name, image in lower.items():
             container, address = f"{self._id}-{name}", self._read_inventory()["hosts"][name]["ansible_host"]
             options = ["--name", container, "--label", self._id, "--hostname", name, "--network", self._id]
             options += ["--ip", address, "--add-host", f"control:{self.gateway}"]
@@ -96,7 +96,7 @@ class ContainerFleet(Fleet):
             archive = _pack_as_root(self.state / name / "seed" / "etc" / "ssh")
             subprocess.run([engine(), "cp", "-", f"{container}:/etc/ssh"], input=archive, check=True)
             run(engine(), "start", container)
-        for name in roots:
+        for name in lower:
             with (self.state / name / "log").open("wb") as log:
                 follow = [engine(), "logs", "--follow", f"{self._id}-{name}"]
                 with subprocess.Popen(follow, stdout=subprocess.PIPE, stderr=log, text=True) as process:

@@ -131,7 +131,7 @@ class Fleet:
         They are stopped when the process ``owner`` ends; without one they stay until ``down``.
         """
         specs = [name.partition(":")[::2] for name in names]
-        roots = self._build_roots({kind for _, kind in specs}, suite)
+        roots = self._build_roots({kind for _name, kind in specs}, suite)
         with self._locked():
             self._down()
             self.state.mkdir(parents=True)

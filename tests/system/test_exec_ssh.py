@@ -29,7 +29,7 @@ UID = 61234
 GRACE = 4.0
 # Children in sessions of their own, one of them nobody's child any more.
 COMMAND = "setsid sleep 4001 & (setsid sh -c 'sleep 4002 & setsid sleep 4003' &) ; sleep 4004"
-SLEEPERS = {"sleep 4001", "sleep 4002", "sleep 4003", "sleep 4004"}
+SLEEPERS = frozenset({"sleep 4001", "sleep 4002", "sleep 4003", "sleep 4004"})
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ class Trial:
         self.keywords: dict[str, Any] = {"become": True}
 
     @contextlib.contextmanager
-    def running(self, sleepers: set[str] = SLEEPERS) -> Iterator[subprocess.Popen[str]]:
+    def running(self, sleepers: frozenset[str] = SLEEPERS) -> Iterator[subprocess.Popen[str]]:
         """Runs the play; the block begins once all that the model asked for runs on the host."""
         with self.play().start() as process:
             try:

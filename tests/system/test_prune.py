@@ -161,7 +161,7 @@ def test_a_store_that_is_not_asked_for_is_not_touched(workspace):
 
 
 def test_the_newest_of_each_store_stay(workspace):
-    codex, claude = [identity() for _number in range(4)], [identity() for _ in range(2)]
+    codex, claude = [identity() for _number in range(4)], [identity() for _number in range(2)]
     for days, session in enumerate(codex, 40):
         put(workspace, rollout(session), days)
     for days, session in enumerate(claude, 60):
