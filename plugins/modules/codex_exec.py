@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codex_exec
-short_description: Run one turn of the Codex CLI and return its parsed events
+short_description: Runs one turn of the Codex CLI and returns its parsed events
 version_added: "0.1.0"
 description:
   - Runs C(codex exec --experimental-json) exactly as the official TypeScript SDK (C(@openai/codex-sdk)) does, with
