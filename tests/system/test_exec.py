@@ -382,6 +382,7 @@ class TestTasks:
     def test_the_playbook(self, play: Callable[..., Play], stub: ResponsesStub, home: Path) -> None:
         task = play({"prompt": "unused"})
         codex = {
+            "codex_hosts": "localhost",
             "codex_cli_bin": str(native_codex()),
             "codex_workspaces_root": str(home.parent),
             "base_url": stub.base_url,
@@ -392,7 +393,7 @@ class TestTasks:
             "-e",
             "ansible_become=false",
             "-e",
-            json.dumps({**given, **codex, "base_url": stub.base_url, "api_key": FAKE_KEY}),
+            json.dumps({**given, **codex, "api_key": FAKE_KEY}),
         ]
         done = subprocess.run(task.argv, env=task.env, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0 and done.stdout.count("from the playbook") == 1, done.stdout + done.stderr
