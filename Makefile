@@ -92,8 +92,9 @@ test-sanity: $(READY)
 test-unit: $(READY)
 	$(VENV)/bin/pytest tests/unit
 
+# Much of it waits for processes: two files at a time.
 test-system: $(READY)
-	$(VENV)/bin/pytest tests/system
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --durations 10 tests/system
 
 # The tarball as a user gets it, installed where this checkout's Ansible looks for collections.
 build: $(READY)
