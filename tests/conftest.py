@@ -38,6 +38,20 @@ settings.register_profile("tests", deadline=None, derandomize=True, suppress_hea
 settings.load_profile("tests")
 
 
+def _left_by_the_cli() -> set[Path]:
+    """The directories that the real CLI makes for each UID, whatever TMPDIR says, and never removes."""
+    return {*Path("/tmp").glob("codex-daemon-*"), *Path("/tmp").glob("codex-bwrap-*")}
+
+
+LEFT_BEFORE = _left_by_the_cli()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):  # the last to end, where several processes run the tests
+        for path in _left_by_the_cli() - LEFT_BEFORE:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.geteuid() != 0:
         for item in items:

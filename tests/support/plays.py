@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# A socket's path must be short, so that pytest's directories will not do.
+SOCKETS = f"/tmp/alive-{os.getpid()}"
+atexit.register(shutil.rmtree, SOCKETS, ignore_errors=True)
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
 
@@ -39,7 +44,6 @@ class Play:
             "delegate_to": "localhost",
             "become": False,
             "vars": LOCAL,
-            "when": "not ansible_check_mode or true",
             "check_mode": False,
         }
         play = {"hosts": "all", "gather_facts": False, "tasks": [task, save]}
@@ -58,7 +62,7 @@ class Play:
             "ANSIBLE_HOME": str(directory / "ansible"),
             "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
             "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"/tmp/alv-{os.getpid()}",  # a socket's path must be short
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": SOCKETS,
             "ANSIBLE_NOCOWS": "1",
             **(settings or {}),
         }
