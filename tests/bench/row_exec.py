@@ -34,7 +34,8 @@ PROMPT = "[[say:hello]]"
 
 
 def arguments(stub: ResponsesStub) -> list[str]:
-    overrides = ["features.plugins=false", f'openai_base_url="{stub.base_url}"']
+    # Without the second, a turn on a host without a way out ends five seconds late, which would hide all else.
+    overrides = ["features.plugins=false", "analytics.enabled=false", f'openai_base_url="{stub.base_url}"']
     configs = [part for override in overrides for part in ("--config", override)]
     return [
         "/usr/local/bin/codex",
@@ -94,7 +95,7 @@ def sides() -> Iterator[dict[str, Side]]:
                 "prompt": PROMPT,
                 "model": "gpt-5.1",
                 "skip_git_repo_check": True,
-                "config": {"features": {"plugins": False}},
+                "config": {"features": {"plugins": False}, "analytics": {"enabled": False}},
                 "base_url": stub.base_url,
                 "api_key": FAKE_KEY,
             },
