@@ -5,7 +5,9 @@
 
 NOT FOR PRODUCTION: there is no model behind it, it authenticates nobody, and it has the CLI run whatever a prompt says.
 
-    responses_stub.py --port-file F    then    codex exec --config openai_base_url='"http://127.0.0.1:PORT/v1"'
+    responses_stub.py --port 4874    then    codex exec --config openai_base_url='"http://127.0.0.1:4874/v1"'
+
+Once it listens it prints a line of JSON with its port and process ID.
 
 What it answers is written in the prompt, as a program of directives that run in order. Without any, it says that it is
 a stub, and answers a request that has an output schema with the least value that satisfies it.
@@ -560,19 +562,15 @@ def start_time(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def write_file(path: str, text: str) -> None:
-    """Writes a file that is either absent or complete."""
-    temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
+def announce(port: int, pid: int) -> None:
+    print(json.dumps({"port": port, "pid": pid}), flush=True)
 
 
 def go_to_background(port: int) -> None:
-    """Goes on in a child of its own session, with no output; the caller's process ends with one line of JSON."""
+    """Goes on in a child of its own session, with no output; the caller's process announces it and ends."""
     child = os.fork()
     if child:
-        print(json.dumps({"port": port, "pid": child}), flush=True)
+        announce(port, child)
         os._exit(0)
     os.setsid()
     with open(os.devnull, "r+b") as null:
@@ -584,13 +582,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Local stand-in for the Responses API. Not for production.")
     parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS")
     parser.add_argument("--port", type=int, default=0, help="0: any free one (default)")
-    parser.add_argument("--port-file", metavar="FILE", help="where to write the port, once it listens")
-    parser.add_argument("--pid-file", metavar="FILE", help="where to write the process ID, once it listens")
     parser.add_argument("--requests", metavar="FILE", help="where to append each request as a line of JSON, redacted")
     parser.add_argument("--parent", type=int, metavar="PID", help="stop when this process ends")
-    parser.add_argument(
-        "--background", action="store_true", help="once it listens, print port and process ID and return"
-    )
+    parser.add_argument("--background", action="store_true", help="once it listens, go on in a child, and return")
     options = parser.parse_args()
     born = start_time(options.parent) if options.parent else None
     if options.parent and born is None:
@@ -604,16 +598,11 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: server.stopping.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
-    files = {options.port_file: str(server.server_address[1]), options.pid_file: str(os.getpid())}
-    for path, text in files.items():
-        if path:
-            write_file(path, text)
+    if not options.background:
+        announce(server.server_address[1], os.getpid())
     while not server.stopping.wait(0.2):
         if options.parent and start_time(options.parent) != born:
             server.stopping.set()
-    for path in files:
-        if path and os.path.exists(path):
-            os.unlink(path)
 
 
 if __name__ == "__main__":

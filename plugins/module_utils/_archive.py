@@ -87,7 +87,7 @@ class ArchiveFiles:
 
 def write_archive(home: Home, paths: Iterable[str], out: Writer) -> None:
     """Packs files and trees below a HOME, named by their paths below it. OSError where one changes meanwhile."""
-    with tarfile.open(fileobj=out, mode="w|gz", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=out, mode="w|gz", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]  # any writer will do
         pending = list(reversed(list(paths)))
         while pending:
             path = pending.pop()

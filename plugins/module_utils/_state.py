@@ -19,7 +19,7 @@ from typing import Any, Iterable, Iterator
 try:
     import sqlite3
 except ImportError:  # distributions that split Python up may lack it
-    sqlite3 = None  # type: ignore[assignment]
+    sqlite3 = None  # type: ignore[assignment]  # asked for before use
 
 BUSY_SECONDS = 10.0
 _DATABASE = re.compile(r"[a-z_]+_[0-9]+\.sqlite")

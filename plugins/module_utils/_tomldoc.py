@@ -42,7 +42,7 @@ class TomlError(ValueError):
     """The text is not TOML; says in which line."""
 
 
-class Table(dict):  # type: ignore[type-arg]
+class Table(dict):  # type: ignore[type-arg]  # Python 3.8 has no dict[...]
     """A table, with how it came to be, which decides how it may grow: ``header`` ([a]), ``above`` (the a of [a.b]),
     ``dotted`` (the a of a.b = 1) or ``inline`` ({...})."""
 
@@ -51,7 +51,7 @@ class Table(dict):  # type: ignore[type-arg]
         self.how = how
 
 
-class TableArray(list):  # type: ignore[type-arg]
+class TableArray(list):  # type: ignore[type-arg]  # as above
     """What [[a]] makes; a plain list is an inline array."""
 
 

@@ -178,7 +178,8 @@ class Fleet:
 
     def _read_inventory(self) -> dict[str, dict[str, dict[str, str]]]:
         try:
-            return json.loads(self.inventory.read_text())["workers"]  # type: ignore[no-any-return]
+            workers: dict[str, dict[str, dict[str, str]]] = json.loads(self.inventory.read_text())["workers"]
+            return workers
         except FileNotFoundError:
             return {"hosts": {}, "vars": {}}
 

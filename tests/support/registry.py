@@ -3,7 +3,7 @@
 In a test: ``with Registry(["@openai/codex@0.169.0"]) as registry: npm install --registry registry.url ...``. From the
 command line, for hosts in network namespaces of their own::
 
-    python3 tests/support/registry.py --bind 10.0.0.1 --port 0 --port-file /run/registry.port @openai/codex@0.169.0
+    python3 tests/support/registry.py --bind 10.0.0.1 --port 4873 @openai/codex@0.169.0
 
 The packages come from the caller's npm, once, into the cache of the tests; with a release of Codex comes the package
 of this machine's platform. Tarballs that a test builds itself can be added. It needs the standard library and npm.
@@ -16,7 +16,6 @@ import base64
 import fcntl
 import hashlib
 import json
-import os
 import platform
 import shutil
 import signal
@@ -263,15 +262,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serves real npm packages from this machine, until it is ended.")
     parser.add_argument("--bind", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
-    parser.add_argument("--port-file", type=Path, help="where to write the port, once it listens")
     parser.add_argument("specs", nargs="*", default=[f"@openai/codex@{CODEX_VERSION}"], help="releases to serve")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with Registry(options.specs, options.bind, options.port) as registry:
-        if options.port_file:
-            staging = options.port_file.with_name(f".{options.port_file.name}.{os.getpid()}")
-            staging.write_text(f"{registry.port}\n")
-            staging.rename(options.port_file)
         print(registry.url, flush=True)
         signal.pause()
 

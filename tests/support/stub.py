@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,17 +25,16 @@ class ResponsesStub:
         self._directory = tempfile.TemporaryDirectory(prefix="responses-stub-")
         self.directory = Path(self._directory.name)
         self._log = self.directory / "requests.jsonl"
-        port_file = self.directory / "port"
-        argv = [python, str(PROGRAM), "--parent", str(os.getpid()), "--port-file", str(port_file)]
-        self.process = subprocess.Popen([*argv, "--requests", str(self._log), *arguments], stderr=subprocess.PIPE)
-        while not port_file.exists():
-            if self.process.poll() is not None:
-                assert self.process.stderr is not None
-                message = self.process.stderr.read().decode()
-                self._directory.cleanup()
-                raise RuntimeError(message)
-            time.sleep(0.01)
-        self.port = int(port_file.read_text())
+        argv = [python, str(PROGRAM), "--parent", str(os.getpid()), "--requests", str(self._log), *arguments]
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert self.process.stdout is not None and self.process.stderr is not None
+        announced = self.process.stdout.readline()
+        if not announced:
+            message = self.process.stderr.read().decode()
+            self.stop()
+            self._directory.cleanup()
+            raise RuntimeError(message)
+        self.port: int = json.loads(announced)["port"]
         bind = arguments[arguments.index("--bind") + 1] if "--bind" in arguments else "127.0.0.1"
         self.base_url = f"http://{bind}:{self.port}/v1"
 
@@ -56,8 +54,9 @@ class ResponsesStub:
         if self.process.returncode is None:
             self.process.terminate()
             self.process.wait(10)
-            assert self.process.stderr is not None
-            self.process.stderr.close()
+            for stream in (self.process.stdout, self.process.stderr):
+                assert stream is not None
+                stream.close()
 
     def __enter__(self) -> ResponsesStub:
         return self

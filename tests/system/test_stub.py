@@ -290,31 +290,25 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
     )
 
 
-def test_it_stops_on_sigterm_and_takes_its_files_with_it(tmp_path: Path) -> None:
-    pid_file = tmp_path / "pid"
-    with ResponsesStub("--pid-file", str(pid_file)) as stub:
-        while not pid_file.exists():
+def test_it_stops_on_sigterm_and_ends_what_it_was_sending() -> None:
+    with ResponsesStub() as stub, ThreadPoolExecutor(1) as pool:
+        stalled = pool.submit(read_stream, stub, "[[stall]]")
+        while not stub.requests():
             time.sleep(0.01)
-        assert pid_file.read_text() == str(stub.process.pid)
-        with ThreadPoolExecutor(1) as pool:
-            stalled = pool.submit(read_stream, stub, "[[stall]]")
-            while not stub.requests():
-                time.sleep(0.01)
-            stub.stop()
-            assert [event["type"] for _ignored, event in stalled.result(timeout=10)] == ["response.created"]
-        assert stub.process.returncode == 0 and not pid_file.exists()
+        stub.stop()
+        assert [event["type"] for _ignored, event in stalled.result(timeout=10)] == ["response.created"]
+    assert stub.process.returncode == 0
 
 
-def test_it_dies_with_its_parent(tmp_path: Path) -> None:
-    port_file = tmp_path / "port"
+def test_it_dies_with_its_parent() -> None:
     parent = subprocess.Popen(["sleep", "600"])
-    argv = [sys.executable, str(PROGRAM), "--port-file", str(port_file), "--parent", str(parent.pid)]
-    stub = subprocess.Popen(argv)
-    while not port_file.exists():
-        time.sleep(0.01)
-    parent.kill()
-    parent.wait()
-    assert stub.wait(10) == 0
+    argv = [sys.executable, str(PROGRAM), "--parent", str(parent.pid)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as stub:
+        assert stub.stdout is not None
+        assert json.loads(stub.stdout.readline())["pid"] == stub.pid
+        parent.kill()
+        parent.wait()
+        assert stub.wait(10) == 0
 
 
 def test_in_the_background_it_says_where_it_listens() -> None:
