@@ -42,8 +42,6 @@ _CONFIG_ATTEMPTS = 5
 # A tenant chooses how many keys it claims are ours, and how long its values are.
 _SHOWN_KEYS = 20
 _SHOWN_VALUE = 100
-# The UID of a user that check mode did not make.
-_UNKNOWN = -1
 
 
 class Request(NamedTuple):
@@ -84,7 +82,7 @@ def run(request: Request) -> Outcome:
     root_fd = _open_root(request, bool(present), outcome.root_changes)
     try:
         preparation = _Preparation(request, root_fd)
-        for workspace, owner in _owners(request, present, outcome):
+        for workspace, owner in _owners(request, present, root_fd, outcome):
             changes: list[Change] = []
             try:
                 preparation.prepare(workspace, owner, changes)
@@ -150,22 +148,31 @@ def _converge(fd: int, owner: tuple[int, int], mode: int, path: str, changes: li
         changes.append(Change(path, "mode", f"{stat.S_IMODE(info.st_mode):04o} -> {mode:04o}"))
 
 
-def _owners(request: Request, present: Sequence[Workspace], outcome: Outcome) -> list[tuple[Workspace, Identity]]:
+def _owners(
+    request: Request, present: Sequence[Workspace], root_fd: int | None, outcome: Outcome
+) -> list[tuple[Workspace, Identity]]:
     """Who each workspace belongs to; for those that nobody can have, a failure is noted."""
     users = _users.Users()
+    planned: dict[str, Identity] = {}
+    problems: dict[str, str] = {}
     if request.create_users:
-        missing = {w.user: w for w in present if w.user is not None and users.named(w.user) is None}
-        _create_users(request, missing, outcome)
-        users = _users.Users()
+        wanted = _missing_users(request, present, users)
+        if wanted:
+            new, problems = _users.plan(wanted, _numbers_in_use(present, root_fd))
+            problems.update({} if request.check else _users.create(new))
+            outcome.created_users.extend(user.name for user in new if user.name not in problems)
+            planned = {user.name: Identity(user.uid, user.gid, user.name) for user in new}
+            users = _users.Users()
     owners = []
     for workspace in present:
-        if workspace.name in outcome.failures:
-            continue
         try:
-            owners.append((workspace, _owner(request, workspace, users)))
+            if workspace.user in problems:
+                raise Refused(problems[workspace.user])
+            known = None if workspace.user is None else users.named(workspace.user) or planned.get(workspace.user)
+            owners.append((workspace, _owner(workspace, known, users)))
         except Refused as error:
             outcome.failures[workspace.name] = str(error)
-    shared = _workspacelist.shared_uids((workspace.name, owner.uid) for workspace, owner in owners if owner.uid > 0)
+    shared = _workspacelist.shared_uids((workspace.name, owner.uid) for workspace, owner in owners)
     if shared and not request.shared_uids:
         shown = [f"UID {uid}: {_workspacelist.abridged(names, limit=3)}" for uid, names in shared.items()]
         outcome.warnings.append(
@@ -175,25 +182,29 @@ def _owners(request: Request, present: Sequence[Workspace], outcome: Outcome) ->
     return owners
 
 
-def _create_users(request: Request, missing: Mapping[str, Workspace], outcome: Outcome) -> None:
-    new = []
-    for name, workspace in missing.items():
-        user = _users.NewUser(name, workspace.uid, workspace.gid, os.path.join(request.root, workspace.name))
-        problem = _users.problem_of(user)
-        if problem:
-            outcome.failures[workspace.name] = problem
-        else:
-            new.append(user)
-    problems = {} if request.check else _users.create(new)
-    outcome.failures.update((missing[name].name, problem) for name, problem in problems.items())
-    outcome.created_users.extend(user.name for user in new if user.name not in problems)
+def _missing_users(request: Request, present: Sequence[Workspace], users: _users.Users) -> list[_users.WantedUser]:
+    missing: dict[str, _users.WantedUser] = {}
+    for name, user, uid, gid in ((w.name, w.user, w.uid, w.gid) for w in present):
+        if user is not None and user not in missing and users.named(user) is None:
+            missing[user] = _users.WantedUser(user, uid, gid, os.path.join(request.root, name))
+    return list(missing.values())
 
 
-def _owner(request: Request, workspace: Workspace, users: _users.Users) -> Identity:
+def _numbers_in_use(present: Sequence[Workspace], root_fd: int | None) -> set[int]:
+    """UIDs and GIDs of workspaces, which need no passwd entry: a new user must not come into their HOMEs."""
+    numbers = {number for workspace in present for number in (workspace.uid, workspace.gid) if number is not None}
+    if root_fd is not None:
+        with os.scandir(root_fd) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    info = entry.stat(follow_symlinks=False)
+                    numbers |= {info.st_uid, info.st_gid}
+    return numbers
+
+
+def _owner(workspace: Workspace, known: Identity | None, users: _users.Users) -> Identity:
+    """``known`` is the user that the workspace names."""
     if workspace.user is not None:
-        known = users.named(workspace.user)
-        if known is None and request.check and request.create_users:
-            known = Identity(workspace.uid or _UNKNOWN, workspace.gid or workspace.uid or _UNKNOWN, workspace.user)
         if known is None:
             raise Refused(f"there is no user {workspace.user!r} on this host: make it, or set create_users")
         if workspace.uid not in (None, known.uid):
@@ -317,8 +328,8 @@ class _Preparation:
         """Only what is the tenant's or, kept to itself, root's is given the tenant's owner and mode."""
         if info.st_uid not in (0, owner.uid):
             raise Refused(
-                f"belongs to UID {info.st_uid}, not to {_owner_text(owner)}: a workspace that is to change hands has to"
-                " be removed, or its files given to their new owner, first"
+                f"belongs to UID {info.st_uid}, not to {owner.uid}:{owner.gid}: a workspace that is to change hands"
+                " has to be removed, or its files given to their new owner, first"
             )
         if home is not None:
             if info.st_uid == 0 and info.st_mode & stat.S_IWOTH:
@@ -404,10 +415,6 @@ def _is_still(codex: int, info: os.stat_result | None) -> bool:
         info.st_mtime_ns,
         info.st_ctime_ns,
     )
-
-
-def _owner_text(owner: Identity) -> str:
-    return f"the new user {owner.name}" if owner.uid == _UNKNOWN else f"{owner.uid}:{owner.gid}"
 
 
 def _remove(request: Request, root_fd: int, workspace: Workspace, busy: Mapping[int, list[int]]) -> bool:

@@ -56,7 +56,9 @@ options:
       - Whether to make the users that C(user) names and that do not exist, without password and login
         shell, with HOME as their home. Where the host has C(systemd-sysusers), all are made at once, otherwise each by
         C(useradd).
-      - An existing user or group is never changed.
+      - An existing user or group is never changed. A user without C(uid) gets a number that no user, group or workspace
+        below O(root) has. It gets a group of its own, unless C(gid) is given; a group of its name that exists is an
+        error, unless it has no members and is nobody's.
     type: bool
     default: false
   config:
@@ -218,7 +220,7 @@ def main() -> None:
     params["workspaces"] = f"{len(request.workspaces)} workspaces"
     for warning in outcome.warnings:
         module.warn(warning)
-    result = {
+    result: dict[str, object] = {
         "changed": bool(outcome.root_changes or outcome.changes or outcome.created_users),
         "changes": _workspacereport.changes_by_kind(outcome.changes),
         "root_changes": [change.what for change in outcome.root_changes],
@@ -229,8 +231,9 @@ def main() -> None:
             "changed": len(outcome.changes),
             "failed": len(outcome.failures),
         },
-        "diff": {"prepared": _workspacereport.diff_text(outcome.root_changes, outcome.changes)},
     }
+    if module._diff:
+        result["diff"] = {"prepared": _workspacereport.diff_text(outcome.root_changes, outcome.changes)}
     if outcome.failures:
         text = _workspacereport.failure_text(outcome.failures, len(request.workspaces), len(outcome.changes))
         module.fail_json(msg=text, **result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import stat
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _process, _users, _workspacelist, _workspaces
+from ansible_collections.alive.codex.plugins.module_utils import _process, _workspacelist, _workspaces
 from ansible_collections.alive.codex.plugins.module_utils._workspacereport import Change
 
 ROOT = os.geteuid() == 0
@@ -267,51 +266,8 @@ class TestFaults:
 
 
 @pytest.mark.root
-class TestUsers:
-    NAMES = ("alivetest-a", "alivetest-b", "alivetest-c")
-
-    @pytest.fixture(autouse=True)
-    def no_users(self):
-        self.remove()
-        yield
-        self.remove()
-
-    def remove(self) -> None:
-        for name in self.NAMES:
-            if any(entry.pw_name == name for entry in pwd.getpwall()):
-                subprocess.run(["userdel", name], check=True, capture_output=True)
-
-    @pytest.mark.parametrize("together", [True, False], ids=["systemd-sysusers", "useradd"])
-    def test_missing_users_are_made_and_existing_ones_never_changed(self, root, together, monkeypatch):
-        if not together:
-            monkeypatch.setattr(_users.shutil, "which", lambda *args, **kwargs: None)
-        elif not _users.shutil.which("systemd-sysusers"):
-            pytest.skip("NOT RUN: this system has no systemd-sysusers")
-        a, b, c = self.NAMES
-        subprocess.run(["useradd", "--uid", "61020", "--home-dir", "/elsewhere", "--shell", "/bin/sh", c], check=True)
-        existing = pwd.getpwnam(c)
-        items = [{"name": "alpha", "user": a}, {"name": "beta", "user": b, "uid": 61_021, "gid": 61_022}]
-        items += [{"name": "gamma", "user": c}, {"name": "delta", "user": c, "uid": 61_023}]
-        items += [{"name": "bad", "user": "Not A Name"}]
-        planned = prepare(root, items, create_users=True, check=True)
-        assert (planned.created_users, [e.pw_name for e in pwd.getpwall() if e.pw_name in (a, b)]) == ([a, b], [])
-        outcome = prepare(root, items, create_users=True)
-        assert outcome.created_users == [a, b]
-        assert "exists, and is not given the UID 61023" in outcome.failures["delta"]
-        assert "cannot be the name of a new user" in outcome.failures["bad"]
-        made = pwd.getpwnam(a)
-        assert (made.pw_dir, made.pw_shell) == (f"{root}/alpha", "/usr/sbin/nologin")
-        assert look(root / "alpha") == (made.pw_uid, made.pw_gid, "0700")
-        assert look(root / "beta") == (61_021, 61_022, "0700")
-        assert pwd.getpwnam(c) == existing
-        shadow = Path("/etc/shadow").read_text()
-        for name in (a, b):
-            assert f"\n{name}:!" in shadow, "a new user has no password that would let it in"
-        again = prepare(root, items[:3], create_users=True)
-        assert (again.created_users, again.changes, again.failures) == ([], {}, {})
-
-    def test_root_owns_no_workspace(self, root):
-        assert "root (0:0) cannot own a workspace" in prepare(root, [{"name": "a", "user": "root"}]).failures["a"]
+def test_root_owns_no_workspace(root):
+    assert "root (0:0) cannot own a workspace" in prepare(root, [{"name": "a", "user": "root"}]).failures["a"]
 
 
 def test_workspaces_of_one_uid_are_warned_of_unless_that_is_meant(root):

@@ -28,7 +28,8 @@ from ansible_collections.alive.codex.plugins.module_utils import _process, _work
 pytestmark = pytest.mark.root
 
 TRIALS = int(os.environ.get("ALIVE_TRIALS", "25"))
-ATTACKER, VICTIM, BYSTANDER = 61_041, 61_042, 61_043
+ATTACKER, VICTIM = 61_041, 61_042
+BYSTANDER = {"name": "bystander", "uid": 61_043, "gid": 61_043}
 CONFIG = {"model": "o3", "tools": {"web_search": True}}
 # Generous: what hangs, hangs for ever.
 BOUND = 300.0
@@ -58,8 +59,7 @@ class Arena(NamedTuple):
         return outcome
 
     def remove(self, **options) -> _workspaces.Outcome:
-        bystander = {"name": "bystander", "uid": BYSTANDER, "gid": BYSTANDER}
-        return self.run_all([{"name": "attacker", "state": "absent"}, bystander], **options)
+        return self.run_all([{"name": "attacker", "state": "absent"}, BYSTANDER], **options)
 
     def snapshot(self) -> dict[str, tuple]:
         """All that a change of the canary or of the victim's HOME would show in; looking at it leaves no trace."""
@@ -174,9 +174,8 @@ PLACES = [".codex", ".codex/sessions", ".codex/config.toml"]
 @pytest.mark.parametrize("plant", PLANTS)
 def test_planted(arena, place, plant):
     as_tenant(lambda: replace(arena.home / place, lambda path: PLANTS[plant](path, arena.canary)))
-    bystander = {"name": "bystander", "uid": BYSTANDER, "gid": BYSTANDER}
     with untouched(arena):
-        outcome = arena.run(bystander)
+        outcome = arena.run(BYSTANDER)
         assert set(outcome.failures) <= {"attacker"} and "bystander" in outcome.changes
         assert "sk-fake-canary" not in json.dumps(outcome)
         assert not arena.remove().failures
@@ -199,8 +198,8 @@ ROOTS_PLANTS: dict[str, Callable[[Path, Path], object]] = {
 def test_planted_with_more_than_a_tenants_rights(arena, place, plant):
     replace(arena.home / place, lambda path: ROOTS_PLANTS[plant](path, arena.canary) and None)
     with untouched(arena):
-        outcome = arena.run()
-    assert "attacker" in outcome.failures
+        outcome = arena.run(BYSTANDER)
+    assert "attacker" in outcome.failures and "bystander" in outcome.changes
     assert "sk-fake-canary" not in json.dumps(outcome)
     # Removing a hard link changes the number of links and the change time of what it names, and nothing else.
     before = {path: (*seen[:3], seen[4]) for path, seen in arena.snapshot().items()}
@@ -208,17 +207,25 @@ def test_planted_with_more_than_a_tenants_rights(arena, place, plant):
     assert {path: (*seen[:3], seen[4]) for path, seen in arena.snapshot().items()} == before
 
 
-@pytest.mark.parametrize("place", PLACES[:2])
+@pytest.mark.parametrize("place", [*PLACES, "elsewhere"])
 def test_a_mount_point_is_neither_given_away_nor_emptied(arena, place):
     path = arena.home / place
-    subprocess.run(["mount", "--bind", arena.canary, path], check=True)
+    if place == "elsewhere":
+        as_tenant(path.mkdir)
+    subprocess.run(
+        ["mount", "--bind", arena.canary / "secret.toml" if path.is_file() else arena.canary, path], check=True
+    )
     try:
         with untouched(arena):
-            outcome = arena.run()
-            assert f"{place}: is a mount point" in outcome.failures["attacker"]
+            outcome = arena.run(BYSTANDER)
+            assert outcome.failures.get("attacker") == {
+                ".codex": ".codex: is a mount point: what is mounted there is not changed",
+                ".codex/sessions": ".codex/sessions: is a mount point: what is mounted there is not changed",
+                ".codex/config.toml": f".codex/config.toml: belongs to UID 0, not to UID {ATTACKER}",
+            }.get(place)
+            assert "bystander" in outcome.changes
             outcome = arena.remove()
             assert "is a mount point: unmount it first" in outcome.failures["attacker"]
-            assert "bystander" in outcome.changes
     finally:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         (mounted,) = [mount for mount in mounts if mount.startswith(str(arena.home))]
@@ -232,7 +239,7 @@ def test_immutable_files_fail_their_own_workspace_only(arena):
     for path, attribute in ((kept, "+i"), (arena.home / ".codex/sessions", "+a")):
         subprocess.run(["chattr", attribute, path], check=True)
     with untouched(arena):
-        outcome = arena.run({"name": "bystander", "uid": BYSTANDER}, config={"model": "gpt-5"})
+        outcome = arena.run(BYSTANDER, config={"model": "gpt-5"})
         assert (set(outcome.failures), set(outcome.changes)) == ({"attacker"}, {"bystander"})
         outcome = arena.remove(config={"model": "gpt-5"})
         assert "config.toml cannot be removed: Operation not permitted" in outcome.failures["attacker"]
@@ -257,7 +264,8 @@ def bury(home: Path) -> None:
 def test_deep_full_and_strange_homes_are_removed(arena):
     as_tenant(lambda: bury(arena.home))
     with untouched(arena):
-        assert not arena.run().failures
+        outcome = arena.run(BYSTANDER)
+        assert not outcome.failures and "bystander" in outcome.changes
         assert not arena.remove().failures
     assert not arena.home.exists()
 
@@ -265,47 +273,51 @@ def test_deep_full_and_strange_homes_are_removed(arena):
 # Races
 
 
-def exchange(one: bytes, other: bytes) -> None:
-    """Swaps two names in one system call: the fastest that a tenant can be."""
-    LIBC.renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE)
-
-
 LIBC = ctypes.CDLL(None, use_errno=True)
-HOSTILE = ["absolute link to a directory", "link to the victim", "absolute link to a file", "FIFO", "file", "directory"]
 
 
-def race(arena: Arena, place: str, ready, stop) -> None:
+def exchange(one: bytes, other: bytes) -> bool:
+    """Swaps two names in one system call: the fastest that a tenant can be."""
+    return LIBC.renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0
+
+
+def decoys_of(path: Path) -> dict[Path, Callable[[Path, Path], object]]:
+    """Beside what is at ``path``, every hostile thing to swap it with."""
+    return {path.with_name(f"decoy{n}"): make for n, make in enumerate([*PLANTS.values(), *ROOTS_PLANTS.values()])}
+
+
+def race(arena: Arena, place: str, swapped, stop) -> None:
     """Swaps what is at ``place`` with hostile things, until told to stop, whatever the other side does meanwhile."""
     path = arena.home / place
-    decoys = [path.with_name(f"decoy{number}") for number in range(len(HOSTILE))]
-    swaps = 0
+    decoys = decoys_of(path)
     while not stop.is_set():
-        with contextlib.suppress(OSError):
-            for plant, decoy in zip(HOSTILE, decoys, strict=True):
-                if not os.path.lexists(decoy):
-                    PLANTS[plant](decoy, arena.canary)
-        for decoy in decoys:
-            for _times in range(20):
-                exchange(os.fsencode(path), os.fsencode(decoy))
-                swaps += 1
-        if swaps >= 240:
-            ready.set()
+        for decoy, make in decoys.items():
+            if not os.path.lexists(decoy):
+                with contextlib.suppress(OSError):
+                    make(decoy, arena.canary)
+        swaps = sum(exchange(os.fsencode(path), os.fsencode(decoy)) for decoy in decoys for _times in range(20))
+        if swaps > 100:
+            swapped.set()
 
 
 @contextlib.contextmanager
-def racing(arena: Arena, place: str) -> Iterator[None]:
-    ready, stop = fork.Event(), fork.Event()
+def racing(arena: Arena, place: str) -> Iterator[Callable[[], None]]:
+    """A racer is at work. What the block is given waits until it has swapped (again)."""
+    swapped, stop = fork.Event(), fork.Event()
 
     def play() -> None:
         os.setsid()
         _process.become(_process.Identity(ATTACKER, ATTACKER))
-        race(arena, place, ready, stop)
+        race(arena, place, swapped, stop)
+
+    def wait() -> None:
+        swapped.clear()
+        assert swapped.wait(BOUND)
 
     racer = fork.Process(target=play)
     racer.start()
     try:
-        assert ready.wait(BOUND)
-        yield
+        yield wait
         assert racer.is_alive()
     finally:
         stop.set()
@@ -315,9 +327,12 @@ def racing(arena: Arena, place: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_swapped_while_it_is_prepared(arena, place):
-    with untouched(arena), racing(arena, place):
+    for decoy, make in list(decoys_of(arena.home / place).items())[len(PLANTS) :]:
+        make(decoy, arena.canary)
+    with untouched(arena), racing(arena, place) as wait:
+        wait()
         for trial in range(TRIALS):
-            bystander = {"name": f"bystander{trial}", "uid": BYSTANDER, "gid": BYSTANDER}
+            bystander = {**BYSTANDER, "name": f"bystander{trial}"}
             # Each run has something to write, and each second one owners and modes to mend.
             outcome = arena.run(bystander, config={**CONFIG, "model": f"m{trial}"}, mode=(0o700, 0o750)[trial % 2])
             assert set(outcome.failures) <= {"attacker"}
@@ -326,10 +341,12 @@ def test_swapped_while_it_is_prepared(arena, place):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_swapped_while_it_is_removed(arena, place):
-    with untouched(arena), racing(arena, place):
+    with untouched(arena), racing(arena, place) as wait:
         for _trial in range(TRIALS):
-            assert "attacker" not in arena.remove(force=True).failures
+            wait()
+            assert not arena.remove(force=True).failures
             assert not arena.home.exists()
+            assert (arena.root / "bystander/.codex/config.toml").exists()
             arena.run()
 
 

@@ -240,3 +240,36 @@ def test_one_configuration_replaces_another(text, first, second):
     assume(valid(text) and not any(related(p, q) for p in flat(tomllib.loads(text)) for q in flat(first)))
     via = tomllib.loads(edited(edited(text, first), second))
     assert via == tomllib.loads(edited(text, second))
+
+
+def is_within(part: str, whole: str) -> bool:
+    """Whether all characters of ``part`` stand in ``whole`` in their order."""
+    rest = iter(whole)
+    return all(char in rest for char in part)
+
+
+@given(documents, configs)
+def test_what_is_only_added_to_keeps_every_byte(text, config):
+    assume(valid(text))
+    result = _tomledit.edit(text, config)
+    if all(change.before is None for change in result.changes):
+        assert is_within(text, body(result.text))
+
+
+@given(documents, configs, st.lists(lines, max_size=3), st.integers(0, 20), configs)
+def test_whatever_a_tenant_edits_in_between_what_is_given_is_set_and_the_rest_stays(text, first, more, at, second):
+    """Managed keys written again in another notation, moved, made tables or arrays of tables of."""
+    assume(valid(text))
+    theirs = edited(text, first).splitlines(keepends=True)
+    theirs[at:at] = [f"{line}\n" for line in more]
+    text = "".join(theirs)
+    assume(valid(text))
+    result = _tomledit.edit(text, second)
+    before, after, wanted = flat(tomllib.loads(text)), flat(tomllib.loads(result.text)), flat(second)
+    for path, value in wanted.items():
+        if value != {}:
+            assert after[path] == value
+    for path, value in before.items():
+        if value != {} and not any(related(path, each) for each in [*wanted, *flat(first)]):
+            assert after[path] == value
+    assert _tomledit.edit(result.text, second) == (result.text, [])
