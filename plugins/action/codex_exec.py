@@ -32,6 +32,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A poll that has not come back so long after its time hangs on a dead connection.
 HANGS_AFTER = 8.0
 RETRY_SECONDS = 1.0
+ITEMS_BYTES = 1 << 20
 
 display = Display()
 
@@ -181,10 +182,14 @@ class _Watch:
         self._directory = directory
         self._quiet = args.get("show") == "none" or bool(action._task.no_log)
         self._parent = os.getppid()
-        self._unreachable = False
+        self._end: str | None = _lease.end_script(directory)
         self._thread_id: str | None = args.get("thread_id")
-        where = [str(task_vars.get("inventory_hostname", "")), str(args.get("workspace") or "")]
-        self._name = _events.printable(" ".join(part for part in where if part))
+        self._items: list[Any] = []
+        self._room = int(args.get("max_bytes") or ITEMS_BYTES)
+        host = str(task_vars.get("inventory_hostname", ""))
+        if action._task.delegate_to:
+            host += f" -> {action._task.delegate_to}"
+        self._name = _events.printable(f"{host} {args.get('workspace') or ''}".rstrip())
 
     def result(self, grace: float) -> dict[str, Any]:
         number = 0
@@ -198,10 +203,9 @@ class _Watch:
                     done = self._execute(_lease.poll_script(self._directory, number))
             except (AnsibleConnectionFailure, _Hangs) as error:
                 if time.monotonic() - reached > grace:
-                    self._unreachable = True
-                    raise AnsibleConnectionFailure(
-                        f"the connection was lost for more than {grace:g} s while a turn ran; the target ends the turn"
-                    ) from error
+                    self._end = None
+                    message = f"the connection was lost for more than {grace:g} s, and the target ends the turn"
+                    return {"unreachable": True, **self._lost(_lease.EXPIRED, f"{message}: {error}")}
                 time.sleep(RETRY_SECONDS)
                 if isinstance(error, _Hangs):
                     self._action._connection.reset()
@@ -212,39 +216,52 @@ class _Watch:
                     document: dict[str, Any] = json.loads(line)
                     if "status" in document:
                         return document
+                    self._note(document, len(line))
                     self._show(document)
-            if done["rc"] in (_lease.RC_GONE, _lease.RC_DEAD):
-                return self._lost(done["rc"], grace)
+            if done["rc"] == _lease.RC_GONE:
+                message = f"the target heard nothing from the control node for {grace:g} s, and ended the turn"
+                return {"failed": True, **self._lost(_lease.EXPIRED, message)}
+            if done["rc"] == _lease.RC_DEAD:
+                self._end = _lease.bury_script(self._directory)
+                message = "the turn's supervisor was killed, by the out-of-memory killer or by its own user"
+                return {"failed": True, **self._lost(None, message)}
 
     def end(self) -> None:
         """Lets the supervisor go; a turn that still runs is ended. What goes wrong here, the lease mends."""
-        if not self._unreachable:
+        if self._end is not None:
             with contextlib.suppress(AnsibleError, _Hangs), _deadline(HANGS_AFTER):
-                self._execute(_lease.end_script(self._directory))
+                self._execute(self._end)
 
     def _execute(self, script: str) -> dict[str, Any]:
         done: dict[str, Any] = self._action._low_level_execute_command(script, sudoable=True)
         return done
 
-    def _show(self, line: dict[str, Any]) -> None:
+    def _note(self, line: dict[str, Any], size: int) -> None:
+        """Keeps what a result says that never comes, as far as the bytes that it may take go."""
         self._thread_id = line.get("thread_id") or self._thread_id
+        self._room -= size
+        if isinstance(line.get("item"), dict) and self._room > 0:
+            self._items.append(line["item"])
+
+    def _show(self, line: dict[str, Any]) -> None:
         if self._quiet:
             return
-        if line.get("dropped"):
+        if "dropped" in line:
             display.display(f"[{self._name}] ... {int(line['dropped'])} events not shown", stderr=True)
-        display.display(f"[{self._name}] {float(line['at']):6.1f}s  {_events.printable(line['text'])}", stderr=True)
+        if "text" in line:
+            display.display(f"[{self._name}] {float(line['at']):6.1f}s  {_events.printable(line['text'])}", stderr=True)
 
-    def _lost(self, rc: int, grace: float) -> dict[str, Any]:
-        """The result where the supervisor left none."""
-        expired = rc == _lease.RC_GONE
-        message = f"the target heard nothing from the control node for {grace:g} s, so the turn was ended there"
+    def _lost(self, reason: str | None, message: str) -> dict[str, Any]:
+        """The result where the supervisor's own never came: what is known of the turn here."""
+        messages = [item.get("text") for item in self._items if item.get("type") == "agent_message"]
         return {
             "status": "aborted",
-            "reason": _lease.EXPIRED if expired else None,
-            "msg": message if expired else "the turn's supervisor died; look for the out-of-memory killer",
-            "failed": True,
+            "reason": reason,
+            "msg": message,
             "changed": True,
             "thread_id": self._thread_id,
+            "final_response": messages[-1] if messages else "",
+            "items": self._items,
         }
 
 

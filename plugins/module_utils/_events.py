@@ -20,6 +20,7 @@ LINE_LIMIT = 256 * 1024 * 1024
 ERRORS_KEPT = 100
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD]")
 
 
 class BadLine(ValueError):
@@ -28,14 +29,17 @@ class BadLine(ValueError):
 
 def parse_line(line: bytes) -> Any:
     """The value of one line, as JavaScript's ``JSON.parse`` takes it. Raises BadLine."""
+    text = line.decode("utf-8", "replace")
     try:
-        value = _DECODER.decode(line.decode("utf-8", "replace"))
+        value, end = _DECODER.raw_decode(text) if text.startswith("{") else (None, 0)
+        if end != len(text):  # white space around it, or no object: rare, and slower
+            value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise BadLine(
             f"the CLI wrote a line that is no JSON ({error}): {shorten(line[:2000].decode('utf-8', 'replace'))}"
         ) from None
     # Half a surrogate pair is valid in JSON, but no terminal and no file could hold it.
-    return _mend(value) if b"\\ud" in line or b"\\uD" in line else value
+    return _mend(value) if b"\\u" in line and _ESCAPED_SURROGATE.search(line) else value
 
 
 def _refuse_constant(name: str) -> Any:
@@ -65,14 +69,14 @@ def shorten(text: str, length: int = CUT_LENGTH) -> str:
     return text if len(text) <= length else f"{text[:length]}... [cut, {len(text)} characters]"
 
 
-def shorten_strings(value: Any) -> Any:
-    """The same value with every long string in it shortened."""
+def shorten_strings(value: Any, length: int = CUT_LENGTH) -> Any:
+    """The same value with every string in it shortened that is longer."""
     if isinstance(value, str):
-        return shorten(value)
+        return shorten(value, length)
     if isinstance(value, list):
-        return [shorten_strings(item) for item in value]
+        return [shorten_strings(item, length) for item in value]
     if isinstance(value, dict):
-        return {shorten(key): shorten_strings(item) for key, item in value.items()}
+        return {shorten(key, length): shorten_strings(item, length) for key, item in value.items()}
     return value
 
 
@@ -86,14 +90,15 @@ class Lines:
 
     def split(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes."""
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
-            self._parts.append(chunk)
-            self._size += len(chunk)
+        lines = chunk.split(b"\n")
+        self._parts.append(lines[0])
+        self._size += len(lines[0])
+        if len(lines) == 1:
             return []
-        whole = b"".join([*self._parts, head])
+        lines[0] = b"".join(self._parts)
+        tail = lines.pop()
         self._parts, self._size = [tail], len(tail)
-        return _split_returns(whole.split(b"\n"))
+        return _split_returns(lines) if b"\r" in lines[0] or b"\r" in chunk else lines
 
     def rest(self) -> list[bytes]:
         """What stands after the last line end."""
@@ -108,8 +113,6 @@ class Lines:
 
 
 def _split_returns(lines: list[bytes]) -> list[bytes]:
-    if not any(b"\r" in line for line in lines):
-        return lines
     return [part for line in lines for part in (line[:-1] if line.endswith(b"\r") else line).split(b"\r")]
 
 

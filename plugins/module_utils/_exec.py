@@ -33,6 +33,8 @@ from ansible_collections.alive.codex.plugins.module_utils._supervise import Call
 
 SYSTEM_CONFIG = "/etc/codex/config.toml"
 STDERR_BYTES = 64 * 1024
+# Strings of the items that go to the control node while the turn runs.
+SHOWN_LENGTH = 2000
 VERSION_SECONDS = 20
 NOT_RUN = "not_run"
 
@@ -278,7 +280,8 @@ class _Run:
         for line in lines:
             for secret in self._secrets:
                 line = line.replace(secret, b"********")
-            self._keep_raw(line)
+            if self._turn.events_fd is not None:
+                self._keep_raw(self._turn.events_fd, line)
             try:
                 event = self._stream.feed(line)
             except _events.BadLine:
@@ -288,9 +291,8 @@ class _Run:
             self._last_event = time.monotonic()
         return None
 
-    def _keep_raw(self, line: bytes) -> None:
-        fd = self._turn.events_fd
-        if fd is not None and self._events_error is None:
+    def _keep_raw(self, fd: int, line: bytes) -> None:
+        if self._events_error is None:
             view = memoryview(line + b"\n")
             try:
                 while view:
@@ -299,11 +301,20 @@ class _Run:
                 self._events_error = f"events_path is incomplete: {error.strerror}"
 
     def _show(self, event: Any) -> None:
+        """Tells whoever watches what happened, and what must not be lost if the result is."""
+        if not self._link.ready():
+            return
         text = _events.describe(event, self._verbose)
+        kind = event.get("type") if isinstance(event, dict) else None
+        item = event.get("item") if kind == "item.completed" and self._turn.options["events"] != "none" else None
+        line: dict[str, Any] = {}
         if text is not None:
-            line = {"at": round(time.monotonic() - self._started, 1), "text": text[: 2 * _events.CUT_LENGTH]}
-            if isinstance(event, dict) and event.get("type") == "thread.started":
-                line["thread_id"] = self._stream.thread_id
+            line.update(at=round(time.monotonic() - self._started, 1), text=text[: 2 * _events.CUT_LENGTH])
+        if kind == "thread.started":
+            line["thread_id"] = self._stream.thread_id
+        if item is not None:
+            line["item"] = _events.shorten_strings(item, SHOWN_LENGTH)
+        if line:
             self._link.show(line)
 
     def _take_stderr(self, chunk: bytes) -> None:

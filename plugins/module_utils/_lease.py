@@ -29,8 +29,10 @@ POLL_SECONDS = 2
 # What a poll exits with where it finds no directory, and where it finds a dead supervisor.
 RC_GONE = 44
 RC_DEAD = 45
-# Lines nobody fetches are dropped past this many bytes, and past this rate (a second; as many may come at once).
+# Lines nobody fetches are dropped past this many bytes, and past this rate (a second; as many may come at once). A line
+# that is too long loses its item. All of it fits into the FIFO at once.
 PENDING_BYTES = 32 * 1024
+LINE_BYTES = 8 * 1024
 LINES_PER_SECOND = 40
 # How soon to try again while nobody reads, and how long lines gather after some were fetched: a flood must not cost a
 # poll for each line.
@@ -51,8 +53,12 @@ class Link(Protocol):
     def tend(self) -> tuple[str | None, float]:
         """A reason to stop or None, and the seconds until it wants to be called again."""
 
+    def ready(self) -> bool:
+        """Whether somebody watches and a line more can be passed on; where not, an event counts as dropped."""
+
     def show(self, line: dict[str, Any]) -> None:
-        """Passes on what happened, if anybody watches."""
+        """Passes on what happened, once ``ready``: ``at`` (seconds) and ``text`` for a person, ``thread_id`` and
+        ``item`` in case the result is lost."""
 
     def deliver(self, result: dict[str, Any]) -> None:
         """Hands the result over, and returns once it is fetched or nobody will."""
@@ -82,6 +88,9 @@ class Attached(_Cancellable):
     def tend(self) -> tuple[str | None, float]:
         gone = bool(select.select([self._lifeline], [], [], 0)[0])
         return CANCELLED if gone or self.cancelled else None, 60.0
+
+    def ready(self) -> bool:
+        return False
 
     def show(self, line: dict[str, Any]) -> None:
         pass
@@ -124,18 +133,24 @@ class Detached(_Cancellable):
             self._seen, self._renewed = seen, now
         return now - self._renewed > self._grace
 
-    def show(self, line: dict[str, Any]) -> None:
+    def ready(self) -> bool:
         now = time.monotonic()
         self._allowance = min(self._allowance + (now - self._refilled) * LINES_PER_SECOND, LINES_PER_SECOND)
         self._refilled = now
         if self._allowance < 1 or len(self._pending) > PENDING_BYTES:
             self._dropped += 1
-            return
+            return False
+        return True
+
+    def show(self, line: dict[str, Any]) -> None:
         self._allowance -= 1
         if self._dropped:
             line = {**line, "dropped": self._dropped}
             self._dropped = 0
-        self._pending += json.dumps(line).encode() + b"\n"
+        encoded = json.dumps(line).encode()
+        if len(encoded) > LINE_BYTES:
+            encoded = json.dumps({name: value for name, value in line.items() if name != "item"}).encode()
+        self._pending += encoded + b"\n"
 
     def _pass_on(self) -> float:
         """Writes what there is to a waiting poll, if there is one. Returns when to try again."""
@@ -145,7 +160,9 @@ class Detached(_Cancellable):
         if now < self._pass_on_from:
             return self._pass_on_from - now
         with contextlib.suppress(BlockingIOError, BrokenPipeError), self._reader() as fd:
-            self._pending = self._pending[os.write(fd, self._pending) :]
+            written = os.write(fd, self._pending)
+            # A line that was cut off, as the user's share of pipe memory is used up, goes again: the poll ends here.
+            self._pending = self._pending[self._pending.rfind(b"\n", 0, written) + 1 :]
             self._pass_on_from = now + GATHER_SECONDS
         return RETRY_SECONDS
 
@@ -239,3 +256,8 @@ def end_script(directory: str) -> str:
         'kill -TERM "$(cat pid)" 2>/dev/null; '
         f"i=0; while [ -e {shlex.quote(directory)} ] && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done"
     )
+
+
+def bury_script(directory: str) -> str:
+    """Removes what a supervisor left that was killed. Its PID may be another process's by now."""
+    return f"rm -rf {shlex.quote(directory)}"

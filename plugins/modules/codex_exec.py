@@ -259,6 +259,9 @@ options:
         a file.
     type: path
 notes:
+  - For tenants that are not trusted, use O(workspace) as root, not C(become_user). What watches the turn and cleans up
+    after it then belongs to root. With C(become_user) it is the tenant's own process, which the model's commands could
+    kill, and then stay.
   - In Jinja, write C(turn['items']), since C(turn.items) is a method.
 """
 
@@ -294,6 +297,19 @@ EXAMPLES = r"""
       additionalProperties: false
   register: audit
   failed_when: audit.failed or audit.structured_response.files | length > 0
+
+- name: Come back after a lost connection, and go on in the thread
+  alive.codex.codex_exec:
+    workspace: acme
+    prompt: Bring the tests to pass.
+    skip_git_repo_check: true
+    events_path: /var/lib/claude-sessions/acme/last-turn.jsonl
+  register: work
+  until: work.reason != 'lease_expired'
+  retries: 3
+  delay: 60
+
+# Ad hoc: ansible workers -b -m alive.codex.codex_exec -a "workspace=acme prompt='What is here?' events=none"
 """
 
 RETURN = r"""
@@ -312,10 +328,14 @@ reason:
   description:
     - More about the status where it is known, one of V(timeout), V(idle_timeout), V(cancelled), V(lease_expired),
       V(thread_gone), V(thread_busy) and V(unsupported_option).
+    - With V(lease_expired), the target heard nothing from the control node for O(grace_period). The result never came,
+      so it has only RV(thread_id), RV(items) and RV(final_response), as far as they had reached the control node by
+      then, with strings of more than 2000 characters cut. All of it is in O(events_path) where that was given, and in
+      the thread. Where the connection is still lost, the host is unreachable.
   type: str
   returned: always
 thread_id:
-  description: The thread, to resume it.
+  description: The thread, to resume it. Null where none was started.
   type: str
   returned: always
 resumed:
@@ -381,7 +401,7 @@ argv:
   description: The argument vector.
   type: list
   elements: str
-  returned: always
+  returned: when the turn ran, and in check mode
 """
 
 import contextlib
@@ -469,7 +489,8 @@ def main() -> None:
             module.exit_json(**_preview(module.params))
         _run(module)
     except _exec.CannotRun as error:
-        module.fail_json(msg=str(error), status="spawn_failed", reason=None)
+        options = module.params
+        module.fail_json(msg=str(error), status="spawn_failed", reason=None, thread_id=options["thread_id"])
 
 
 def _check(options: dict[str, Any]) -> None:

@@ -12,6 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ansible_collections.alive.codex.plugins.module_utils import _exec, _lease
+from ansible_collections.alive.codex.plugins.module_utils._supervise import READ_BYTES
+from support.stub import FAKE_KEY
+from support.turns import DEFAULTS
+
 from bench.harness import Claim, Side
 
 TITLE = "exec: reading 100 MB of events, and the way of one to the terminal"
@@ -44,15 +49,14 @@ def stream() -> bytes:
     return b"".join(lines)
 
 
-def read(data: bytes) -> float:
-    """What the supervisor does with each line."""
+def read(data: bytes, directory: Path) -> float:
+    """What the supervisor does with all of it, while somebody watches."""
+    options = {**DEFAULTS, "prompt": "x", "api_key": FAKE_KEY}
+    turn = _exec.Turn(options, _exec.Tenant(None, None), ["codex"], {}, "x", (), None, None)
+    run = _exec._Run(turn, turn.argv, _lease.Detached(str(directory), 30.0), False)
     start = time.process_time()
-    from ansible_collections.alive.codex.plugins.module_utils import _events
-
-    events, lines = _events.Stream("all", 1 << 20), _events.Lines()
-    for offset in range(0, len(data), 1 << 20):
-        for line in lines.split(data[offset : offset + (1 << 20)]):
-            _events.describe(events.feed(line))
+    for offset in range(0, len(data), READ_BYTES):
+        run._take_stdout(data[offset : offset + READ_BYTES])
     return time.process_time() - start
 
 
@@ -89,7 +93,7 @@ def sides() -> Iterator[dict[str, Side]]:
         cli.write_text(CLI.format(events=EVENTS))
         cli.chmod(0o755)
         yield {
-            "100 MB of events": lambda: read(data),
+            "100 MB of events": lambda: read(data, directory),
             "a second": lambda: 1.0,
             "from the CLI to the terminal": lambda: delay(directory),
             "250 ms": lambda: 0.25,

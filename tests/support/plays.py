@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,18 @@ from typing import Any
 SOCKETS = f"/tmp/alive-{os.getpid()}"
 atexit.register(shutil.rmtree, SOCKETS, ignore_errors=True)
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """For Ansible's commands, which keep what they need in ``directory``."""
+    return {
+        **os.environ,
+        "ANSIBLE_HOME": str(directory / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": SOCKETS,
+        "ANSIBLE_NOCOWS": "1",
+    }
 
 
 class Play:
@@ -57,15 +70,7 @@ class Play:
             f"@{directory}/variables.json",
             str(directory / "play.json"),
         ]
-        self.env = {
-            **os.environ,
-            "ANSIBLE_HOME": str(directory / "ansible"),
-            "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": SOCKETS,
-            "ANSIBLE_NOCOWS": "1",
-            **(settings or {}),
-        }
+        self.env = {**environment(directory), **(settings or {})}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The play as a running process in a session of its own, whose events can be read from ``stderr``."""
@@ -76,6 +81,8 @@ class Play:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell's background job has this signal ignored, and would hand that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *arguments: str, host: str = "localhost", timeout: float = 120) -> dict[str, Any]:

@@ -1,14 +1,24 @@
-"""Turns of ``codex_exec`` without Ansible around them: what the module's supervisor runs, in a child process."""
+"""Turns of ``codex_exec`` without Ansible around them: what the module's supervisor runs, in a child process. And what
+every test of turns needs: a tenant's HOME, the real CLI's options, stand-ins, and a look at what runs.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.alive.codex.plugins.module_utils import _exec
+
+from support.packages import native_codex
+from support.stub import FAKE_KEY, ResponsesStub
+
+TENANT = 61235
 
 OMITTED = """
 prompt prompt_src input images images_src workspace home thread_id thread_source model model_reasoning_effort
@@ -37,6 +47,9 @@ class Unwatched:
 
     def tend(self) -> tuple[str | None, float]:
         return None, 60.0
+
+    def ready(self) -> bool:
+        return False
 
     def show(self, line: dict[str, Any]) -> None:
         pass
@@ -77,3 +90,64 @@ def isolated(work: Callable[[], Any]) -> Any:
         assert os.waitpid(pid, 0)[1] == 0, "the child failed; its traceback is above"
         file.seek(0)
         return json.load(file)
+
+
+def make_home(directory: Path, name: str, uid: int = TENANT) -> Path:
+    """A tenant's HOME: as root, of a user without a passwd entry, else our own."""
+    path = directory / name
+    path.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(path, uid, uid)
+    return path
+
+
+def real(stub: ResponsesStub) -> dict[str, Any]:
+    """Options that have the real CLI talk to the stub."""
+    return {
+        "codex_path": str(native_codex()),
+        "base_url": stub.base_url,
+        "api_key": FAKE_KEY,
+        "skip_git_repo_check": True,
+        "sandbox_mode": "danger-full-access",
+        "config": {"features": {"plugins": False}},
+    }
+
+
+def stand_in(directory: Path, script: str) -> dict[str, Any]:
+    """Options for a shell script in place of the CLI."""
+    path = directory / "codex"
+    path.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo 'codex-cli 0.44.0' && exit\n{script}\n")
+    path.chmod(0o755)
+    return {"codex_path": str(path)}
+
+
+def command_line(pid: int) -> str:
+    """Of one process; empty where it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+    return ""
+
+
+def command_lines() -> Iterator[str]:
+    """Those of everything that runs on this machine."""
+    for path in Path("/proc").glob("[0-9]*"):
+        yield command_line(int(path.name))
+
+
+def wait_until(condition: Callable[[], bool], limit: float = 20) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)

@@ -1,56 +1,39 @@
-"""Turns of the real CLI against the stub, and of stand-ins for what the real CLI does not do on request."""
+"""Turns of the real CLI against the stub, and of stand-ins for what the real CLI does not do on request.
+
+Without Ansible around them; test_exec_tasks.py has that.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
 import stat
-import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.packages import native_codex
-from support.plays import LOCAL, Play
 from support.stub import FAKE_KEY, ResponsesStub
-from support.turns import isolated, turn
+from support.turns import (
+    PNG,
+    SCHEMA,
+    TENANT,
+    command_lines,
+    isolated,
+    make_home,
+    real,
+    stand_in,
+    turn,
+    wait_until,
+)
 
-UID = 61235
-SCHEMA = {
-    "type": "object",
-    "properties": {"ok": {"type": "boolean"}},
-    "required": ["ok"],
-    "additionalProperties": False,
-}
 Turn = Callable[..., dict[str, Any]]
-
-
-def real(stub: ResponsesStub) -> dict[str, Any]:
-    """Options that have the real CLI talk to the stub."""
-    return {
-        "codex_path": str(native_codex()),
-        "base_url": stub.base_url,
-        "api_key": FAKE_KEY,
-        "skip_git_repo_check": True,
-        "sandbox_mode": "danger-full-access",
-        "config": {"features": {"plugins": False}},
-    }
 
 
 @pytest.fixture
 def home(open_dir: Path) -> Path:
-    """A tenant's HOME: as root, of a user without a passwd entry, else our own."""
-    path = open_dir / "acme"
-    path.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        os.chown(path, UID, UID)
-    return path
+    return make_home(open_dir, "acme")
 
 
 @pytest.fixture
@@ -61,14 +44,6 @@ def run(stub: ResponsesStub, home: Path) -> Turn:
         return result
 
     return run
-
-
-def stand_in(directory: Path, script: str) -> dict[str, Any]:
-    """Options for a shell script in place of the CLI."""
-    path = directory / "codex"
-    path.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo 'codex-cli 0.44.0' && exit\n{script}\n")
-    path.chmod(0o755)
-    return {"codex_path": str(path)}
 
 
 class TestWhoRuns:
@@ -100,7 +75,7 @@ class TestWhoRuns:
     def test_roots_home_is_refused(self, run: Turn, home: Path) -> None:
         os.chown(home, 0, 0)
         assert "no turn is run with root's" in run("x")["msg"]
-        os.chown(home, UID, 0)
+        os.chown(home, TENANT, 0)
         assert "no turn is run with root's" in run("x")["msg"]
 
     def test_limits_apply(self, run: Turn) -> None:
@@ -118,7 +93,7 @@ class TestWhoRuns:
         assert "events_path" in run("x", events_path=str(home / "fifo"))["msg"]
         assert victim.read_text() == "mine"
         result = run("[[say:hi]]", events_path=str(home / "events.jsonl"), events="none")
-        assert (home / "events.jsonl").stat().st_uid == UID
+        assert (home / "events.jsonl").stat().st_uid == TENANT
         lines = (home / "events.jsonl").read_text().splitlines()
         assert len(lines) == result["event_count"] and result["events"] == []
 
@@ -232,33 +207,6 @@ class TestHowItEnds:
         assert not [line for line in command_lines() if line in ("sleep 4711", "sleep 4712")]
 
 
-class TestSizes:
-    # The whole of it where time is no matter.
-    FLOOD = (1 << 30) if os.environ.get("ALIVE_TRIALS") else (1 << 28)
-
-    def test_a_flood_of_events_costs_bounded_memory(self, run: Turn, home: Path) -> None:
-        item = {"id": "item_1", "type": "command_execution", "command": "ls -la", "aggregated_output": "x" * 900}
-        line = json.dumps({"type": "item.completed", "item": {**item, "exit_code": 0, "status": "completed"}})
-        script = f"yes '{line}' | head -c {self.FLOOD}; echo; echo '{{\"type\": \"turn.completed\"}}'"
-        flood = {**real_without_stub(home), **stand_in(home.parent, script)}
-
-        def measured() -> dict[str, Any]:
-            result = turn(**flood)
-            return {**result, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # which the child begins with
-        result = isolated(measured)
-        # The flood is cut in the middle of a line.
-        assert result["status"] == "bad_stream" and result["event_count"] == self.FLOOD // (len(line) + 1)
-        assert len(json.dumps([result["events"], result["items"]])) < 1.5 * (1 << 20)
-        assert result["events_cut"] and result["events_dropped"] > 0.9 * result["event_count"]
-        assert result["peak"] - before < 60
-
-
-def real_without_stub(home: Path) -> dict[str, Any]:
-    return {"prompt": "x", "root": str(home.parent), "workspace": home.name}
-
-
 class TestResuming:
     GONE = "01999999-1111-7222-8333-444455556666"
 
@@ -302,158 +250,3 @@ class TestSecrets:
     def test_an_env_without_path_earns_a_warning(self, run: Turn, home: Path) -> None:
         result = run("[[say:x]]", env={"HOME": str(home)}, api_key=None)
         assert [warning for warning in result["warnings"] if "PATH" in warning]
-
-
-class TestTasks:
-    """Through ansible-playbook, on this machine."""
-
-    @pytest.fixture
-    def play(self, stub: ResponsesStub, home: Path, tmp_path: Path) -> Callable[..., Play]:
-        def play(options: dict[str, Any], **more: Any) -> Play:
-            given = {**real(stub), "root": str(home.parent), "workspace": home.name, **options}
-            return Play(tmp_path, given, variables=LOCAL, **more)
-
-        return play
-
-    def test_events_reach_the_terminal_and_the_result(self, play: Callable[..., Play]) -> None:
-        task = play({"prompt": "[[run:printf 'a\\033[31mb']] [[say:all done\x1b[2J]]"})
-        result = task.run()
-        assert (result["status"], result["changed"], result["failed"]) == ("completed", True, False)
-        shown = [line for line in task.stderr.splitlines() if line.startswith("[localhost acme] ")]
-        assert [line for line in shown if "$ " in line] and [line for line in shown if "says: all done" in line]
-        assert [line for line in shown if "completed: " in line] and "\x1b" not in "".join(shown)
-        quiet = play({"prompt": "[[say:x]]", "show": "none"})
-        assert quiet.run()["status"] == "completed" and "says:" not in quiet.output
-
-    def test_check_mode_tells_the_vector_and_runs_nothing(self, play: Callable[..., Play], home: Path) -> None:
-        result = play({"prompt": "[[say:x]]", "model": "m", "timeout": "5"}).run("--check")
-        assert (result["status"], result["changed"]) == ("not_run", False)
-        assert result["argv"][1:3] == ["exec", "--experimental-json"] and "m" in result["argv"]
-        assert list(home.iterdir()) == []
-
-    def test_async_returns_the_parsed_events(self, play: Callable[..., Play]) -> None:
-        result = play({"prompt": "[[say:later]]"}, keywords={"async": 60, "poll": 1}).run()
-        assert (result["status"], result["final_response"]) == ("completed", "later"), result
-        assert result["events"][0]["type"] == "thread.started"
-
-    def test_the_limit_of_async_leaves_nothing(self, play: Callable[..., Play]) -> None:
-        result = play({"prompt": "[[run:sleep 4713]]"}, keywords={"async": 8, "poll": 1}).run()
-        assert result["failed"]
-        wait_until(lambda: "sleep 4713" not in command_lines())
-
-    @pytest.mark.parametrize("keywords", [{}, {"async": 60, "poll": 1}], ids=["plain", "async"])
-    def test_no_file_and_no_output_ever_holds_a_secret(
-        self, play: Callable[..., Play], tmp_path: Path, keywords: dict[str, Any]
-    ) -> None:
-        kept = {
-            "ANSIBLE_KEEP_REMOTE_FILES": "1",
-            "ANSIBLE_PIPELINING": "0",
-            "ANSIBLE_REMOTE_TMP": str(tmp_path / "remote"),
-        }
-        task = play({"prompt": "[[say:x]]"}, keywords=keywords, settings=kept)
-        arguments = json.loads((tmp_path / "play.json").read_text())
-        arguments[0]["tasks"][0]["alive.codex.codex_exec"]["api_key"] = "{{ lookup('ansible.builtin.env', 'THE_KEY') }}"
-        (tmp_path / "play.json").write_text(json.dumps(arguments))
-        task.env["THE_KEY"] = "sk-fake-only-in-memory"
-        task.env["ANSIBLE_ASYNC_DIR"] = str(tmp_path / "async")
-        result = task.run("-vvvv")
-        assert result["status"] == "completed", result
-        assert [path for path in (tmp_path / "remote").rglob("*") if path.is_file()], "the module's files were kept"
-        assert "sk-fake-only-in-memory" not in task.output + json.dumps(result)
-        for path in tmp_path.rglob("*"):
-            assert not path.is_file() or b"sk-fake-only-in-memory" not in path.read_bytes(), path
-
-    def test_a_retry_goes_on_in_the_thread(self, play: Callable[..., Play]) -> None:
-        keywords = {"until": "turn.resumed", "retries": 2, "delay": 0}
-        result = play({"prompt": "[[say:again]]"}, keywords=keywords).run()
-        assert result["resumed"] and result["attempts"] == 2
-
-    def test_files_of_the_control_node(self, play: Callable[..., Play], stub: ResponsesStub, tmp_path: Path) -> None:
-        (tmp_path / "prompt.txt").write_text('[[json:{"ok": false}]]')
-        (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
-        (tmp_path / "dot.png").write_bytes(PNG)
-        options = {"prompt_src": "prompt.txt", "output_schema_src": "schema.json", "images_src": ["dot.png"]}
-        result = play({name: relative(tmp_path, value) for name, value in options.items()}).run()
-        assert result["structured_response"] == {"ok": False}, result
-        assert "data:image/png;base64," in json.dumps(stub.requests()[-1]["body"]["input"])
-        image = Path(result["argv"][result["argv"].index("--image") + 1])
-        assert not image.exists() and not image.parent.exists()
-
-    def test_the_playbook(self, play: Callable[..., Play], stub: ResponsesStub, home: Path) -> None:
-        task = play({"prompt": "unused"})
-        codex = {
-            "codex_hosts": "localhost",
-            "codex_cli_bin": str(native_codex()),
-            "codex_workspaces_root": str(home.parent),
-            "base_url": stub.base_url,
-        }
-        given = {"workspace": home.name, "prompt": "[[say:from the playbook]]", "skip_git_repo_check": True}
-        task.argv[-1] = "alive.codex.exec"
-        task.argv += [
-            "-e",
-            "ansible_become=false",
-            "-e",
-            json.dumps({**given, **codex, "api_key": FAKE_KEY}),
-        ]
-        done = subprocess.run(task.argv, env=task.env, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0 and done.stdout.count("from the playbook") == 1, done.stdout + done.stderr
-        assert FAKE_KEY not in done.stderr + done.stdout
-
-    def test_what_makes_no_sense_is_refused(self, play: Callable[..., Play]) -> None:
-        assert "one of prompt" in play({"prompt": "x", "input": [{"type": "text", "text": "y"}]}).run()["msg"]
-        assert "quote it" in play({"prompt": "x", "env": {"A": True}}).run()["msg"]
-        assert "prompt_src cannot be read" in play({"prompt_src": "/nonexistent"}).run()["msg"]
-
-
-@pytest.mark.root
-def test_many_turns_at_once(stub: ResponsesStub, open_dir: Path, tmp_path: Path) -> None:
-    """Twenty tenants, up to ten turns each: every turn in its own HOME and thread, and a supervisor costs little."""
-    turns, tenants = int(os.environ.get("ALIVE_TURNS", "12")), 20
-    for number in range(tenants):
-        (open_dir / f"ws{number}").mkdir(mode=0o700)
-        os.chown(open_dir / f"ws{number}", UID + 1000 + number, UID + 1000 + number)
-    hosts = {f"turn{number}": {**LOCAL, "ws": f"ws{number % tenants}"} for number in range(turns)}
-    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))
-    options = {"workspace": "{{ ws }}", "root": str(open_dir), "prompt": "[[delay:5]] [[run:pwd]] [[output]]"}
-    play = Play(tmp_path, {**real(stub), **options}, str(tmp_path / "inventory.json"), {})
-    memory: dict[int, float] = {}
-    with play.start("--forks", str(turns)) as process:
-        output = threading.Thread(target=process.communicate)
-        output.start()
-        while output.is_alive():
-            for path in Path(tempfile.gettempdir()).glob("alive-codex-*/pid"):
-                with contextlib.suppress(OSError, ValueError):
-                    pid = int(path.read_text())
-                    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                    own = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-                    memory[pid] = max(memory.get(pid, 0), own)
-            output.join(0.2)
-    results = [json.loads((tmp_path / f"{name}.json").read_text()) for name in hosts]
-    assert [result["status"] for result in results] == ["completed"] * turns, results
-    assert [result["final_response"].strip() for result in results] == [str(open_dir / v["ws"]) for v in hosts.values()]
-    assert len({result["thread_id"] for result in results}) == turns
-    print(f"{len(memory)} supervisors, at most {max(memory.values()):.1f} MiB each")
-    assert len(memory) >= turns and max(memory.values()) < 40
-
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
-    "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
-)
-
-
-def relative(directory: Path, value: Any) -> Any:
-    return [str(directory / name) for name in value] if isinstance(value, list) else str(directory / value)
-
-
-def command_lines() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            yield path.read_text(errors="replace").replace("\0", " ").strip()
-
-
-def wait_until(condition: Callable[[], bool], limit: float = 20) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

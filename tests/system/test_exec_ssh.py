@@ -1,6 +1,7 @@
 """Nothing is left of a turn, however it ends: the real CLI on a real host, over SSH.
 
-Each way is tried once, or ALIVE_TRIALS times, every other time without pipelining.
+Each way is tried once, or ALIVE_TRIALS times, every other time without pipelining. Several processes of pytest-xdist
+can share them: each has a host and a tenant of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.alive.codex.plugins.module_utils._supervise import descendants
 from support.hosts import Fleet, Host
 from support.packages import native_codex
 from support.plays import Play
@@ -25,7 +27,8 @@ from support.stub import FAKE_KEY, ResponsesStub
 pytestmark = pytest.mark.root
 
 TRIALS = int(os.environ.get("ALIVE_TRIALS", 1))
-UID = 61234
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+UID = 61300 + int(PROCESS[2:])
 GRACE = 4.0
 # Children in sessions of their own, one of them nobody's child any more.
 COMMAND = "setsid sleep 4001 & (setsid sh -c 'sleep 4002 & setsid sleep 4003' &) ; sleep 4004"
@@ -34,7 +37,7 @@ SLEEPERS = frozenset({"sleep 4001", "sleep 4002", "sleep 4003", "sleep 4004"})
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    with Fleet("test-exec").started("worker") as started:
+    with Fleet(f"test-exec-{PROCESS}").started("worker") as started:
         root = started.hosts["worker"].root
         shutil.copy(native_codex(), root / "usr/local/bin/codex")
         home = root / "var/lib/claude-sessions/acme"
@@ -75,6 +78,10 @@ def seconds_until(condition: Any, limit: float) -> float:
     return time.monotonic() - start
 
 
+def await_shown(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr and any(text in line for line in process.stderr)
+
+
 class Trial:
     """A turn that sleeps on the host, and how it is made to end."""
 
@@ -84,7 +91,7 @@ class Trial:
         self.options: dict[str, Any] = {
             "workspace": "acme",
             "model": "gpt-5.1",  # one that calls the shell directly, and so needs no more than the binary
-            "prompt": f"[=[run:{COMMAND}]=]",
+            "prompt": f"[[run:echo one]] [=[run:{COMMAND}]=]",
             "sandbox_mode": "danger-full-access",
             "skip_git_repo_check": True,
             "config": {"features": {"plugins": False}},
@@ -124,11 +131,15 @@ class Trial:
         return result
 
 
-@pytest.fixture(params=range(TRIALS))
+@pytest.fixture
 def trial(request: pytest.FixtureRequest, fleet: Fleet, api: ResponsesStub, tmp_path: Path) -> Trial:
-    return Trial(fleet, api, tmp_path, request.param)
+    return Trial(fleet, api, tmp_path, getattr(request, "param", 0))
 
 
+often = pytest.mark.parametrize("trial", range(TRIALS), indirect=True)
+
+
+@often
 def test_time_limit(trial: Trial) -> None:
     trial.options["timeout"] = 5
     with trial.running():
@@ -138,6 +149,7 @@ def test_time_limit(trial: Trial) -> None:
     assert result["thread_id"] and result["changed"] and result["failed"]
 
 
+@often
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_told_to_end(trial: Trial, number: signal.Signals) -> None:
     with trial.running() as process:
@@ -148,14 +160,18 @@ def test_told_to_end(trial: Trial, number: signal.Signals) -> None:
         trial.gone_within(2)
 
 
+@often
 def test_control_node_killed(trial: Trial) -> None:
     with trial.running() as process:
         process.kill()
         trial.gone_within(GRACE + 5)
 
 
+@often
 def test_connection_cut(trial: Trial) -> None:
+    trial.keywords["ignore_unreachable"] = True
     with trial.running() as process:
+        await_shown(process, "exit 0: ")
         trial.host.cut()
         try:
             trial.gone_within(GRACE + 5)
@@ -163,8 +179,31 @@ def test_connection_cut(trial: Trial) -> None:
         finally:
             trial.host.heal()
     assert "UNREACHABLE" in (trial.directory / "stdout").read_text()
+    lost(trial.result())
 
 
+def test_control_node_asleep(trial: Trial) -> None:
+    with trial.running() as process:
+        await_shown(process, "exit 0: ")
+        asleep = [process.pid, *descendants(process.pid)]
+        for pid in asleep:
+            os.kill(pid, signal.SIGSTOP)
+        trial.gone_within(GRACE + 5)
+        for pid in asleep:
+            os.kill(pid, signal.SIGCONT)
+    result = trial.result()
+    assert result["failed"] and "heard nothing" in result["msg"]
+    lost(result)
+
+
+def lost(result: dict[str, Any]) -> None:
+    """The lease has run out, and what the turn had produced by then is there."""
+    assert (result["status"], result["reason"], result["changed"]) == ("aborted", "lease_expired", True)
+    outputs = [item["aggregated_output"] for item in result["items"] if item["type"] == "command_execution"]
+    assert result["thread_id"] and outputs == ["one\n"]
+
+
+@often
 def test_task_keyword_timeout(trial: Trial) -> None:
     trial.keywords["timeout"] = 6
     with trial.running() as process:
@@ -187,6 +226,16 @@ def test_the_tenant_itself_through_become(trial: Trial) -> None:
     result = trial.run("1")
     assert result["final_response"].split() == ["acme"], result
     assert left_on(trial.host) == []
+
+
+def test_a_tenant_that_kills_its_own_supervisor(trial: Trial) -> None:
+    trial.host.run("useradd", "--uid", str(UID), "--home-dir", "/var/lib/claude-sessions/acme", "acme", check=False)
+    trial.options["prompt"] = "[[say:one]] [[run:sleep 2; kill -9 $(cat /tmp/alive-codex-*/pid)]]"
+    trial.keywords["become_user"] = "acme"
+    result = trial.run("1")
+    assert (result["status"], result["failed"], result["changed"]) == ("aborted", True, True), result
+    assert result["final_response"] == "one" and "supervisor was killed" in result["msg"]
+    seconds_until(lambda: not left_on(trial.host), 5)
 
 
 def test_a_short_cut_does_not_end_the_turn(trial: Trial, api: ResponsesStub) -> None:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from conftest import CHECKOUT, COLLECTIONS
+from support.pythons import MISSING, find_oldest
 
-OLDEST = "3.8"
 UTILS = sorted(path.stem for path in (CHECKOUT / "plugins/module_utils").glob("*.py"))
 
 
 @pytest.fixture(scope="module")
 def oldest() -> str:
-    shims = Path.home() / ".pyenv/versions"
-    found = (
-        shutil.which(f"python{OLDEST}")
-        if not shims.exists()
-        else next(map(str, shims.glob(f"{OLDEST}.*/bin/python")), None)
-    )
+    found = find_oldest()
     if found is None:
-        pytest.skip(f"NOT RUN: there is no Python {OLDEST} on this machine")
+        pytest.skip(MISSING)
     return found
 
 
