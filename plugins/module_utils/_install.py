@@ -10,6 +10,7 @@ import json
 import os
 import stat
 import tempfile
+import time
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _access, _npm, _tarballs, _tree
@@ -26,6 +27,7 @@ from ansible_collections.alive.codex.plugins.module_utils._version import (
 )
 
 _PROBE = 30.0  # seconds for `codex --version`
+_POLL = 0.1  # seconds between two looks at somebody else's npm
 _WHY_NOT_OLDER = (
     f" ({OLDEST_THAT_SERVES} is the first that sends the SDK's events with `codex exec --experimental-json` and reads "
     "CODEX_API_KEY)"
@@ -209,11 +211,11 @@ class Installer:
                 return bool(leftovers)
             if not self.request.tarballs and not self._is_installed(version):
                 self._note_global_root(self._ready_npm())
-            for tree in self.store.trees():
-                self._adopt(tree)
+            self._take_over()
             if not self._is_installed(version):
                 self._install(version, lock)
             if self.request.state == "active":
+                self._take_over()  # what somebody else has installed meanwhile
                 self._activate(version)
             return True
 
@@ -268,6 +270,23 @@ class Installer:
         return self._npm
 
     # --- what was there before us
+
+    def _take_over(self) -> None:
+        """Makes what others have installed in npm's trees releases of ours, once they have done so. An npm at work
+        would go on writing through the link that is to lie there, into our release."""
+        deadline = time.monotonic() + self.request.timeout
+        while any(not os.path.islink(tree) for tree in self.store.trees()):
+            busy = _npm.at_work()
+            if busy is None:
+                break
+            if time.monotonic() > deadline:
+                raise ReleaseError(
+                    f"{busy} has been at work for {self.request.timeout:g} s, and may be changing {PACKAGE}: wait for "
+                    "it, or end it, then run this again"
+                )
+            time.sleep(_POLL)
+        for tree in self.store.trees():
+            self._adopt(tree)
 
     def _adopt(self, tree: str) -> None:
         """Makes a plain global installation a release to go back to, where it is complete; it stays where it is."""

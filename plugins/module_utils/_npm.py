@@ -10,6 +10,7 @@ nothing: with the platform package refused, or the disk full, it is 0.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,9 +19,11 @@ from typing import Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE
-from ansible_collections.alive.codex.plugins.module_utils._process import Completed, run
+from ansible_collections.alive.codex.plugins.module_utils._process import Completed, processes_by_user, run
 
 OLDEST_NODE = 16
+_UPDATES = ("update", "up", "upgrade")
+_CHANGES = (*_UPDATES, "install", "i", "add", "uninstall", "un", "unlink", "remove", "rm", "r", "link", "ln")
 _SHORT = 60.0  # seconds for a question to Node.js or npm that needs no network
 # Lines of npm's log that tell why a download failed.
 _TELLING = re.compile(
@@ -126,10 +129,53 @@ def install(npm: Npm, version: str, platform_package: str, prefix: str, cache: s
         raise NpmError(f"npm install {PACKAGE}@{version} left out {platform_package}, or a part of it: {reason}")
 
 
+def pack(npm: Npm, specs: Sequence[str], folder: str, cache: str) -> Mapping[str, str]:
+    """Downloads the tarballs of exact versions into ``folder``: the digest of each, as npm has it, by its file name.
+    Raises NpmError."""
+    arguments = [
+        "pack",
+        "--json",
+        f"--pack-destination={folder}",
+        f"--cache={cache}",
+        "--ignore-scripts",
+        "--no-dry-run",
+    ]
+    done = _run(npm, [*arguments, *specs], folder)
+    if done.rc != 0 or done.timed_out:
+        raise _failure(npm, "pack", " ".join(specs), done)
+    # npm 8 names the package where it means the file.
+    return {
+        packed["filename"].replace("@", "").replace("/", "-"): packed["integrity"] for packed in json.loads(done.stdout)
+    }
+
+
 def global_root(npm: Npm) -> str | None:
     """The directory that npm installs global packages into; None where npm cannot say."""
     answer = _ask([npm.path, "root", "--global"], npm.environment)
     return answer if answer.startswith("/") else None
+
+
+def at_work() -> str | None:
+    """A process of this user and root directory, in words, in which npm may be changing a global @openai/codex."""
+    here = os.stat("/")
+    for pid in processes_by_user().get(os.geteuid(), []):
+        with contextlib.suppress(OSError):  # it has ended
+            root = os.stat(f"/proc/{pid}/root")
+            with open(f"/proc/{pid}/cmdline", "rb") as stream:
+                words = stream.read().decode(errors="replace").replace("\0", " ").split()
+            if (root.st_dev, root.st_ino) == (here.st_dev, here.st_ino) and _may_change_codex(words):
+                return f"{' '.join(words)!r} (PID {pid})"
+    return None
+
+
+def _may_change_codex(words: Sequence[str]) -> bool:
+    """Judges by npm's title, which has the command and its arguments without options, or how npm was called."""
+    if words and os.path.basename(words[0]).startswith("node"):
+        words = words[1:]
+    if not words or os.path.basename(words[0]) not in ("npm", "npm-cli.js"):
+        return False
+    command, *rest = [word for word in words[1:] if not word.startswith("-")] or [""]
+    return command in _UPDATES or (command in _CHANGES and any("codex" in word for word in rest))
 
 
 def _explain(done: Completed) -> str:

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Releases of Codex on a host, and which one is active. Private to the collection alive.codex.
 
-Below the prefix: ``releases/<version>/`` in npm's global layout, each complete; ``staging/``, what is being made or
-removed; ``npm-root``, a link to npm's own global tree where that leads to the active release too; ``lock``. The time
-of a release's directory is when it was last put out of service, or 0 where it never served; the newest is `previous`.
+Below the prefix: ``releases/<version>/`` in npm's global layout, each complete, but with the platform package beside
+the package; ``staging/``, what is being made or removed; ``npm-root``, a link to npm's own global tree where that leads
+to the active release too; ``lock``. The time of a release's directory is when it was last put out of service, or 0
+where it never served; the newest is `previous`.
 """
 
 from __future__ import annotations
@@ -124,6 +125,7 @@ class Store:
         """Makes a staged tree the release ``version``, whole or not at all, also across a power cut. One that is there
         already is damaged, and replaced."""
         path = self.path(version)
+        self._detach_platform_package(staged)
         _tree.publish(staged)
         os.utime(staged, ns=(retired, retired))
         if os.path.isdir(path):
@@ -131,6 +133,16 @@ class Store:
         else:
             os.rename(staged, path)
         _tree.sync(os.path.dirname(path))
+
+    def _detach_platform_package(self, staged: str) -> None:
+        """Moves the platform package, which npm nests, beside the package, where Node.js finds it as well. What is
+        nested would be deleted by somebody's own ``npm install --global``, through the link in npm's global tree."""
+        modules = os.path.join(staged, "lib", "node_modules")
+        nested = os.path.join(modules, PACKAGE, "node_modules", self.platform.package)
+        if os.path.isdir(nested):
+            os.rename(nested, os.path.join(modules, self.platform.package))
+            with contextlib.suppress(OSError):  # something else is nested there too
+                os.removedirs(os.path.dirname(nested))
 
     def activate(self, version: str) -> None:
         """Leads the stable path and npm's trees to a release; at no instant do they lead nowhere."""

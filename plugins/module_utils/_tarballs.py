@@ -54,9 +54,9 @@ def check(tarballs: Sequence[Tarball]) -> None:
 def unpack(tarballs: Sequence[Tarball], version: str, platform: Platform, prefix: str) -> None:
     """Lays out the release ``version`` below ``prefix``. Raises TarballError where the tarballs are not exactly the
     package of that version and, from 0.99 on, its platform package; OSError where the disk does not take them."""
-    package = os.path.join(prefix, "lib", "node_modules", PACKAGE)
+    modules = os.path.join(prefix, "lib", "node_modules")
     platform_version = f"{version}-{platform.suffix}"
-    places = {version: package, platform_version: os.path.join(package, "node_modules", platform.package)}
+    places = {version: os.path.join(modules, PACKAGE), platform_version: os.path.join(modules, platform.package)}
     manifests: dict[str, Mapping[str, Any]] = {}
     check(tarballs)
     for tarball in tarballs:

@@ -74,7 +74,7 @@ class Fault(NamedTuple):
     rate: int = 0  # sends so many bytes a second
     cut: int = 0  # breaks the connection after so many bytes
     corrupt: bool = False  # sends the right number of bytes, the last of them wrong
-    silent: bool = False  # never answers
+    silent: bool = False  # answers only once ``Registry.answer`` is called
     match: str = "-linux-"
 
 
@@ -126,6 +126,7 @@ class Registry:
         self.token = ""
         self.requests: list[Request] = []
         self.stopping = threading.Event()
+        self.speaking = threading.Event()
         self._packages: dict[str, dict[str, _Package]] = {}
         for spec in specs:
             self.add(spec)
@@ -151,8 +152,13 @@ class Registry:
         """Closes the socket and every answer under way."""
         if not self.stopping.is_set():
             self.stopping.set()
+            self.answer()
             self._server.shutdown()
             self._server.server_close()
+
+    def answer(self) -> None:
+        """Answers what a fault keeps silent, from now on."""
+        self.speaking.set()
 
     def add(self, spec: str | Path) -> None:
         """Serves one more tarball, or release of Codex. The newest added is ``latest``."""
@@ -220,9 +226,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.match not in file:
             fault = Fault()
         if fault.silent:
-            self.server.registry.stopping.wait()
-            self.close_connection = True
-            return
+            self.server.registry.speaking.wait()
+            if self.server.registry.stopping.is_set():
+                self.close_connection = True
+                return
         if fault.status:
             return self._answer(fault.status, {"error": f"fault: {fault.status}"})
         size = tarball.stat().st_size

@@ -1,14 +1,18 @@
-"""Small packages of the same shape as Codex's, for what does not depend on its 400 MB."""
+"""Small packages of the same shape as Codex's, for what does not depend on its 400 MB, and a place to install them."""
 
 from __future__ import annotations
 
 import io
 import json
 import platform
+import random
+import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
-from support.registry import platform_suffix
+from support.modules import run_module
+from support.registry import Registry, platform_suffix
 
 TRIPLE = f"{platform.machine()}-unknown-linux-musl"
 
@@ -41,7 +45,7 @@ def build_release(folder: Path, version: str, ballast: int = 0) -> list[Path]:
         f"vendor/{TRIPLE}/bin/codex": SCRIPT.format(version=version).encode(),
         # An executable that can be seen to run: a script's process is that of its interpreter.
         f"vendor/{TRIPLE}/codex-path/rg": Path("/bin/sleep").read_bytes(),
-        "ballast": bytes(ballast),
+        "ballast": random.Random(version).randbytes(ballast),  # so that it is as large when packed
     }
     return [
         pack_files(folder / f"codex-{version}.tgz", package),
@@ -58,3 +62,41 @@ def pack_files(tarball: Path, files: dict[str, bytes]) -> Path:
             member.mode = 0o755 if "bin/" in name or "codex-path/" in name else 0o644
             archive.addfile(member, io.BytesIO(content))
     return tarball
+
+
+class Host:
+    """A prefix, a stable path and a registry; ``release`` runs the module with them."""
+
+    def __init__(self, root: Path, registry: Registry) -> None:
+        self.root = root
+        self.prefix = root / "lib" / "alive-codex"
+        self.bin = root / "bin" / "codex"
+        self.tree = root / "lib" / "node_modules" / "@openai" / "codex"
+        self.registry = registry
+
+    def params(self, version: str, **params: object) -> dict[str, object]:
+        places = {"prefix": str(self.prefix), "bin": str(self.bin), "registry": self.registry.url}
+        if "tarballs" in params:
+            del places["registry"]
+        return {**places, "version": version, **params}
+
+    def release(
+        self,
+        version: str,
+        *,
+        check: bool = False,
+        env: dict[str, str] | None = None,
+        umask: int = 0o022,
+        **params: object,
+    ) -> dict[str, Any]:
+        return run_module("codex_release", self.params(version, **params), check=check, env=env, umask=umask)
+
+    def says(self) -> str:
+        return subprocess.run([self.bin, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+    def versions(self) -> set[str]:
+        return {path.name for path in (self.prefix / "releases").iterdir()}
+
+    def npm(self, *arguments: str) -> str:
+        argv = ["npm", "--global", "--prefix", self.root, "--registry", self.registry.url, *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout

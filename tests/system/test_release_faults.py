@@ -178,12 +178,21 @@ def npm_of(module_pid):
     return int(done.stdout.split()[0]) if done.stdout else None
 
 
+def go_back(params):
+    assert run_module("codex_release", {**params, "version": OLD})["changed"]
+    assert run_module("codex_release", {**params, "version": NEW, "state": "absent"})["changed"]
+
+
 @pytest.mark.parametrize("victim", ["module", "npm"])
 def test_killed_at_any_moment(registry, params, victim):
     registry.fault = Fault(rate=BALLAST)
+    started = time.monotonic()
+    assert run_module("codex_release", params)["changed"]
+    whole = time.monotonic() - started
+    go_back(params)
     for trial in range(TRIALS):
         process = start_module("codex_release", params, env=ENV)
-        time.sleep((trial + random.random()) * 2.5 / TRIALS)  # the moment of the kill is what is tried
+        time.sleep((trial + random.random()) * whole / TRIALS)  # the moment of the kill is what is tried
         pid = process.pid if victim == "module" else npm_of(process.pid)
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
@@ -193,8 +202,7 @@ def test_killed_at_any_moment(registry, params, victim):
         after = run_module("codex_release", params)
         assert after["version"] == NEW and not after.get("failed")
         assert_clean(params, OLD, NEW)
-        assert run_module("codex_release", {**params, "version": OLD})["changed"]
-        assert run_module("codex_release", {**params, "version": NEW, "state": "absent"})["changed"]
+        go_back(params)
 
 
 def test_npm_does_not_outlive_a_killed_module(registry, params):

@@ -114,8 +114,8 @@ def test_the_real_tarballs_make_what_npm_makes(params):
     checksums = {path.name: sha512(path) for path in tarballs}
     given = {"tarballs": [str(path) for path in tarballs], "checksums": checksums, "version": NEW}
     assert run_module("codex_release", {**params, **given}, env={"PATH": "/nowhere"}, umask=0o077)["changed"]
-    by_npm = npm_install("@openai/codex", NEW).parents[3]
-    assert listing(Path(params["prefix"]) / "releases" / NEW) == listing(by_npm)
+    by_npm = listing(npm_install("@openai/codex", NEW).parents[3])
+    assert listing(Path(params["prefix"]) / "releases" / NEW) == by_npm
 
 
 def sha512(path):
@@ -124,13 +124,14 @@ def sha512(path):
 
 
 def listing(root):
-    """Every entry's mode, size and link target; npm's own hidden records left out."""
+    """Every entry's mode, size and link target. npm's own hidden records are left out, and whether it has the platform
+    package inside the package or beside it."""
     return {
-        str(path.relative_to(root)): (
+        str(path.relative_to(root)).replace("codex/node_modules/@openai/", ""): (
             path.lstat().st_mode,
             path.lstat().st_size if path.is_file() else 0,
             os.readlink(path) if path.is_symlink() else "",
         )
         for path in root.rglob("*")
-        if path.name != ".package-lock.json"
+        if path.name != ".package-lock.json" and not str(path).endswith(("codex/node_modules", "node_modules/@openai"))
     }

@@ -18,6 +18,7 @@ LAYERS = {
         "_validate",
         "_install",
         "_npm",
+        "_fetch",
         "_policy",
         "_tarballs",
         "_workspaces",

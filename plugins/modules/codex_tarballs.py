@@ -1,0 +1,169 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codex_tarballs
+short_description: Downloads a release of the Codex CLI once, for hosts that get it from here
+version_added: "0.1.0"
+description:
+  - Has npm download the tarballs of a release, the package and its platform package, and keeps them in O(directory),
+    for M(alive.codex.codex_release) to install from on hosts that have no way out. Run it on the control node.
+  - npm has compared them with the digests that the registry announces. They are compared again each time, and what is
+    damaged is downloaded again.
+options:
+  version:
+    description:
+      - An exact version (V(0.169.0)), or a dist-tag of the registry (V(latest)).
+      - With an exact version that is there already, nothing is contacted.
+    type: str
+    default: latest
+  architecture:
+    description: Of the hosts that it is for. The default is that of the machine that the module runs on.
+    type: str
+    choices: [x86_64, aarch64]
+  directory:
+    description: Where the tarballs are kept, in a directory for each release. Two runs wait for each other.
+    type: path
+    required: true
+  registry:
+    description:
+      - The address of an npm registry. By default npm's own settings decide, C(.npmrc) files and environment included.
+      - It must hold no credentials.
+    type: str
+  registry_token:
+    description: The token for O(registry). npm gets it in its environment, never in an argument.
+    type: str
+  npm:
+    description: npm's path, or its name on C(PATH). It needs Node.js 16 or newer.
+    type: str
+    default: npm
+  timeout:
+    description: Seconds that npm may take, and that another run is waited for.
+    type: int
+    default: 900
+attributes:
+  check_mode:
+    description: Can run in check mode, and says then what it would download.
+    support: full
+    details: A dist-tag, and a version that is not there, are looked up in the registry.
+  diff_mode:
+    description: Shows what it changes. There is nothing to show of an archive.
+    support: none
+  platform:
+    description: Where it runs.
+    support: full
+    platforms: linux
+seealso:
+  - module: alive.codex.codex_release
+author:
+  - Alive maintainers (@alive)
+"""
+
+EXAMPLES = r"""
+- name: Have a release on the control node
+  alive.codex.codex_tarballs:
+    version: 0.169.0
+    directory: /srv/codex
+  delegate_to: localhost
+  register: codex
+
+- name: Send it
+  ansible.builtin.copy:
+    src: "{{ item }}"
+    dest: /var/tmp/
+    mode: "0600"
+  loop: "{{ codex.tarballs }}"
+
+- name: Install it
+  alive.codex.codex_release:
+    version: "{{ codex.version }}"
+    tarballs: "{{ codex.tarballs | map('basename') | map('regex_replace', '^', '/var/tmp/') }}"
+    checksums: "{{ codex.checksums }}"
+"""
+
+RETURN = r"""
+version:
+  description: The exact version that was asked for, a dist-tag resolved.
+  returned: success
+  type: str
+  sample: 0.169.0
+tarballs:
+  description: The files. In check mode, none where they would be downloaded.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - /srv/codex/0.169.0-linux-x64/openai-codex-0.169.0.tgz
+    - /srv/codex/0.169.0-linux-x64/openai-codex-0.169.0-linux-x64.tgz
+checksums:
+  description: The digest of each, by its file name, as O(alive.codex.codex_release#module:checksums) takes them.
+  returned: success
+  type: dict
+"""
+
+import os
+import tempfile
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils import _fetch, _npm
+from ansible_collections.alive.codex.plugins.module_utils._binary import PLATFORMS, this_platform
+from ansible_collections.alive.codex.plugins.module_utils._version import is_exact
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "version": {"type": "str", "default": "latest"},
+            "architecture": {"type": "str", "choices": list(PLATFORMS)},
+            "directory": {"type": "path", "required": True},
+            "registry": {"type": "str"},
+            "registry_token": {"type": "str", "no_log": True},
+            "npm": {"type": "str", "default": "npm"},
+            "timeout": {"type": "int", "default": 900},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**provide(module.params, module.check_mode))
+    except (_npm.NpmError, ValueError, LookupError) as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or module.params['directory']}: {error.strerror or error}")
+
+
+def provide(params: dict[str, Any], check: bool) -> dict[str, Any]:
+    """The result, as RETURN has it. Raises NpmError, ValueError, LookupError or OSError."""
+    directory, version = params["directory"], params["version"]
+    architecture = params["architecture"]
+    platform = PLATFORMS[architecture] if architecture else this_platform()
+    if params["registry"]:
+        _npm.check_registry(params["registry"])
+    tarballs = _fetch.kept(directory, version, platform) if is_exact(version) else []
+    changed = False
+    if not tarballs:
+        npm = _npm.find_npm(
+            params["npm"], dict(os.environ), params["registry"], params["registry_token"], params["timeout"]
+        )
+        if check or not is_exact(version):
+            with tempfile.TemporaryDirectory() as cache:
+                version = _npm.resolve(npm, version, cache)
+        tarballs = _fetch.kept(directory, version, platform)
+        changed = not tarballs
+        if changed and not check:
+            changed = _fetch.fetch(npm, directory, version, platform)
+            tarballs = _fetch.kept(directory, version, platform)
+    return {
+        "changed": changed,
+        "version": version,
+        "tarballs": [tarball.path for tarball in tarballs],
+        "checksums": {os.path.basename(tarball.path): tarball.checksum for tarball in tarballs},
+    }
+
+
+if __name__ == "__main__":
+    main()
