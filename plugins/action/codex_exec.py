@@ -34,6 +34,9 @@ HANGS_AFTER = 8.0
 RETRY_SECONDS = 1.0
 ITEMS_BYTES = 1 << 20
 
+# This file is read before the workers are forked, which have no terminal of their own.
+COLUMNS = os.get_terminal_size(2).columns if os.isatty(2) else _events.CUT_LENGTH
+
 display = Display()
 
 
@@ -249,7 +252,9 @@ class _Watch:
         if "dropped" in line:
             display.display(f"[{self._name}] ... {int(line['dropped'])} events not shown", stderr=True)
         if "text" in line:
-            display.display(f"[{self._name}] {float(line['at']):6.1f}s  {_events.printable(line['text'])}", stderr=True)
+            head = f"[{self._name}] {float(line['at']):6.1f}s  "
+            room = _events.CUT_LENGTH if display.verbosity else max(COLUMNS - len(head), 20)
+            display.display(head + _events.printable(line["text"], room), stderr=True)
 
     def _lost(self, reason: str | None, message: str) -> dict[str, Any]:
         """The result where the supervisor's own never came: what is known of the turn here."""

@@ -16,8 +16,9 @@ from typing import Any, Mapping
 # Strings longer than this are cut once the events outgrow their limit, and to this length.
 CUT_LENGTH = 200
 # A line longer than this is no event of the CLI's, but an attack on the memory of the host.
-LINE_LIMIT = 256 * 1024 * 1024
+LINE_LIMIT = 64 * 1024 * 1024
 ERRORS_KEPT = 100
+FAILURE_LENGTH = 10_000
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD]")
@@ -170,7 +171,7 @@ class Stream:
                     usage["cache_write_input_tokens"] = 0
                 self.usage = usage
         elif kind == "turn.failed" and self.failure is None:
-            self.failure = _message(event.get("error"))
+            self.failure = shorten(_message(event.get("error")), FAILURE_LENGTH)
         elif kind == "error":
             self._note_error(_message(event))
         elif kind == "item.completed" and isinstance(item, dict):

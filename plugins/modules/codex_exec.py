@@ -14,6 +14,8 @@ description:
   - Runs C(codex exec --experimental-json) exactly as the official TypeScript SDK (C(@openai/codex-sdk)) does, with
     the same argument vector, standard input and environment, and returns what the turn produced.
   - While the turn runs, a short line for each event appears on the operator's terminal (standard error).
+  - The task has changed something exactly when a turn ran, not where the CLI could not be started or said at once why
+    it would not.
   - When the turn ends, for whatever reason, every process that it started on the target is gone. A limit of time,
     Ctrl-C, SIGTERM and the task keyword C(timeout) end it at once; if the control node is killed or the connection is
     lost, it ends after O(grace_period).
@@ -259,9 +261,9 @@ options:
         a file.
     type: path
 notes:
-  - For tenants that are not trusted, use O(workspace) as root, not C(become_user). What watches the turn and cleans up
-    after it then belongs to root. With C(become_user) it is the tenant's own process, which the model's commands could
-    kill, and then stay.
+  - For tenants that are not trusted, use O(workspace) as root, not C(become_user). What watches the turn and ends all
+    its processes then belongs to root. With C(become_user) it is a process of the tenant's own, which the model's
+    commands could kill, to outlive the turn.
   - In Jinja, write C(turn['items']), since C(turn.items) is a method.
 """
 
@@ -305,7 +307,7 @@ EXAMPLES = r"""
     skip_git_repo_check: true
     events_path: /var/lib/claude-sessions/acme/last-turn.jsonl
   register: work
-  until: work.reason != 'lease_expired'
+  until: (work.reason | default('')) != 'lease_expired'
   retries: 3
   delay: 60
 
@@ -413,7 +415,7 @@ import signal
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils import _args, _exec, _lease
+from ansible_collections.alive.codex.plugins.module_utils import _args, _exec, _lease, _turn
 
 SPEC: dict[str, Any] = {
     "prompt": {"type": "str"},
@@ -482,7 +484,7 @@ def main() -> None:
     if module.params["_secrets"] is not None and not module.check_mode:
         module.params.update(json.loads(_lease.read_secrets(module.params["_secrets"])))
     # Ansible would blot out each value of env wherever it stands in the result, a PATH or a "1" as well.
-    module.no_log_values = {secret.decode() for secret in _exec.secrets_of(module.params)}
+    module.no_log_values = {secret.decode() for secret in _turn.secrets_of(module.params)}
     try:
         _check(module.params)
         if module.check_mode:
@@ -523,7 +525,7 @@ def _preview(options: dict[str, Any]) -> dict[str, Any]:
         raise _exec.CannotRun(str(error)) from error
     return {
         "changed": False,
-        "status": _exec.NOT_RUN,
+        "status": "not_run",
         "reason": None,
         "thread_id": options["thread_id"],
         "argv": argv,
@@ -565,7 +567,7 @@ def _run(module: AnsibleModule) -> None:
     module.exit_json(**result)
 
 
-def _supervise(turn: _exec.Turn, directory: str, verbose: bool, keep: list[int], make_link: Any) -> None:
+def _supervise(turn: _turn.Turn, directory: str, verbose: bool, keep: list[int], make_link: Any) -> None:
     """The rest of the supervisor's life. It holds nothing of the module's, whose connection would stay open."""
     code = 1
     try:
@@ -578,7 +580,7 @@ def _supervise(turn: _exec.Turn, directory: str, verbose: bool, keep: list[int],
                 with contextlib.suppress(OSError):
                     os.close(int(name))
         link = make_link()
-        link.deliver(_exec.run_turn(turn, link, verbose))
+        link.deliver(_turn.run_turn(turn, link, verbose))
         code = 0
     finally:
         _lease.remove_directory(directory)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.alive.codex.plugins.module_utils import _exec, _lease
+from ansible_collections.alive.codex.plugins.module_utils import _lease, _turn
 from ansible_collections.alive.codex.plugins.module_utils._supervise import READ_BYTES
 from support.stub import FAKE_KEY
 from support.turns import DEFAULTS
@@ -52,8 +52,8 @@ def stream() -> bytes:
 def read(data: bytes, directory: Path) -> float:
     """What the supervisor does with all of it, while somebody watches."""
     options = {**DEFAULTS, "prompt": "x", "api_key": FAKE_KEY}
-    turn = _exec.Turn(options, _exec.Tenant(None, None), ["codex"], {}, "x", (), None, None)
-    run = _exec._Run(turn, turn.argv, _lease.Detached(str(directory), 30.0), False)
+    turn = _turn.Turn(options, _turn.Tenant(None, None), ["codex"], {}, "x", (), None, None)
+    run = _turn._Run(turn, turn.argv, _lease.Detached(str(directory), 30.0), False)
     start = time.process_time()
     for offset in range(0, len(data), READ_BYTES):
         run._take_stdout(data[offset : offset + READ_BYTES])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils import _exec
+from ansible_collections.alive.codex.plugins.module_utils import _exec, _turn
 
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
@@ -66,7 +66,7 @@ def turn(**options: Any) -> dict[str, Any]:
             prepared, warnings = _exec.prepare({**DEFAULTS, **options}, inputs)
         except _exec.CannotRun as error:
             return {"status": "spawn_failed", "msg": str(error), "thread_id": options.get("thread_id")}
-        result = _exec.run_turn(prepared, Unwatched())
+        result = _turn.run_turn(prepared, Unwatched())
         result["warnings"] = [*warnings, *result.get("warnings", [])]
         return result
 

@@ -179,7 +179,8 @@ class TestHowItEnds:
             assert "--add-dir" in result["msg"] and "0.44.0" in result["msg"]
         else:
             assert (result["status"], result["reason"]) == (status, reason), result
-        assert result["failed"] and result["changed"] and result["msg"]
+        assert result["failed"] and result["msg"]
+        assert result["changed"] == (result["status"] != "exited")
         assert result["duration"] < 15
 
     def test_a_cli_that_cannot_start_is_told_from_one_that_failed(self, run: Turn, home: Path) -> None:

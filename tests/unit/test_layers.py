@@ -14,6 +14,7 @@ PREFIX = "ansible_collections.alive.codex.plugins"
 LAYERS = {
     "what each face does": [
         "_exec",
+        "_turn",
         "_release",
         "_validate",
         "_install",
