@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -32,6 +33,14 @@ _link_checkout()
 sys.path.insert(0, str(COLLECTIONS))
 sys.path.insert(0, str(CHECKOUT / "tests"))
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
+
+# Here, so that processes of pytest-xdist share it, and that each run prints it.
+os.environ.setdefault("ALIVE_SEED", str(random.SystemRandom().randrange(2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"ALIVE_SEED={os.environ['ALIVE_SEED']}"
+
 
 # Properties are tried with the same examples each time, however busy the machine is.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

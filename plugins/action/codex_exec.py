@@ -72,8 +72,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             result.update(module_result)
         finally:
             if not self._task.async_val:
-                self._remove_tmp_path(self._connection._shell.tmpdir)
+                self._remove_files()
         return result
+
+    def _remove_files(self) -> None:
+        """Ansible's temporary files on the target. That the connection is lost must not hide what is known."""
+        with contextlib.suppress(AnsibleConnectionFailure):
+            self._remove_tmp_path(self._connection._shell.tmpdir)
 
     def _module_args(self) -> dict[str, Any]:
         """The task's arguments, with what lies on the control node read or copied to the target."""
@@ -150,6 +155,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 if interrupted:
                     raise _Interrupted
                 interrupted.armed = True
+                # The supervisor has copies of its own; these would stay if this process were killed.
+                self._remove_files()
                 result = watch.result(float(args.get("grace_period") or 30))
             finally:
                 interrupted.armed = False

@@ -146,6 +146,11 @@ class TestTheSdksOwnCases:
         run("[[say:x]]")
         assert stub.requests()[-1]["headers"]["originator"] == "codex_sdk_ts"
 
+    def test_a_long_command_is_aborted_at_once(self, run: Turn) -> None:
+        result = run("[[run:sleep 4714]]", timeout=2)
+        assert result["status"] == "timed_out" and result["duration"] < 3  # 0.5 s after the limit, on an idle machine
+        assert "sleep 4714" not in command_lines()
+
     def test_a_turn_that_fails_fails(self, run: Turn) -> None:
         result = run("[[say:before]] [[run:true]] [[fail:rate_limit_exceeded]]", idle_timeout=60)
         assert result["status"] == "failed" and result["thread_id"], result

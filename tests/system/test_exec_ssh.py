@@ -66,8 +66,9 @@ def of_tenant() -> list[str]:
 
 
 def left_on(host: Host) -> list[str]:
-    """What of a turn is still there: its processes, and the directory of its supervisor."""
-    return of_tenant() + [str(path) for path in (host.root / "tmp").glob("alive-codex-*")]
+    """What of a turn is still there: its processes, its supervisor's directory, and Ansible's own temporary files."""
+    paths = [*host.root.glob("tmp/alive-codex-*"), *host.root.glob("home/deploy/.ansible/tmp/*")]
+    return of_tenant() + list(map(str, paths))
 
 
 def seconds_until(condition: Any, limit: float) -> float:
@@ -136,10 +137,14 @@ def trial(request: pytest.FixtureRequest, fleet: Fleet, api: ResponsesStub, tmp_
     return Trial(fleet, api, tmp_path, getattr(request, "param", 0))
 
 
-often = pytest.mark.parametrize("trial", range(TRIALS), indirect=True)
+def often(first: int) -> Any:
+    return pytest.mark.parametrize("trial", range(first, first + TRIALS), indirect=True)
 
 
-@often
+PIPELINING, FILES = often(0), often(1)  # with which the trials begin
+
+
+@FILES
 def test_time_limit(trial: Trial) -> None:
     trial.options["timeout"] = 5
     with trial.running():
@@ -149,7 +154,7 @@ def test_time_limit(trial: Trial) -> None:
     assert result["thread_id"] and result["changed"] and result["failed"]
 
 
-@often
+@PIPELINING
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_told_to_end(trial: Trial, number: signal.Signals) -> None:
     with trial.running() as process:
@@ -160,14 +165,14 @@ def test_told_to_end(trial: Trial, number: signal.Signals) -> None:
         trial.gone_within(2)
 
 
-@often
+@FILES
 def test_control_node_killed(trial: Trial) -> None:
     with trial.running() as process:
         process.kill()
         trial.gone_within(GRACE + 5)
 
 
-@often
+@FILES
 def test_connection_cut(trial: Trial) -> None:
     trial.keywords["ignore_unreachable"] = True
     with trial.running() as process:
@@ -203,7 +208,7 @@ def lost(result: dict[str, Any]) -> None:
     assert result["thread_id"] and outputs == ["one\n"]
 
 
-@often
+@PIPELINING
 def test_task_keyword_timeout(trial: Trial) -> None:
     trial.keywords["timeout"] = 6
     with trial.running() as process:
