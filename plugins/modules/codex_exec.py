@@ -224,7 +224,8 @@ options:
     type: float
   grace_period:
     description:
-      - The seconds that the turn survives a control node that is gone, or a connection that is cut.
+      - The seconds that the turn survives a control node that is gone, or a connection that is cut. More than 2, as a
+        sign of life comes every 2 seconds.
     type: float
     default: 30
   events:
@@ -242,8 +243,8 @@ options:
     default: 1048576
   events_path:
     description:
-      - A file on the target that the whole stream is written to, as JSON lines. It is opened as the user who runs the
-        turn.
+      - A file on the target that the whole stream is written to, as JSON lines. Its path is absolute. It is opened as
+        the user who runs the turn.
     type: path
   show:
     description:
@@ -504,6 +505,10 @@ def _check(options: dict[str, Any]) -> None:
     for name in ("timeout", "idle_timeout", "grace_period", "max_bytes"):
         if options[name] is not None and options[name] <= 0:
             raise _exec.CannotRun(f"{name} must be more than 0")
+    if options["grace_period"] <= _lease.POLL_SECONDS:
+        raise _exec.CannotRun(f"grace_period must be more than the {_lease.POLL_SECONDS} s between two signs of life")
+    if options["events_path"] is not None and not os.path.isabs(options["events_path"]):
+        raise _exec.CannotRun(f"events_path must be an absolute path, not {options['events_path']}")
     for name, value in (options["limits"] or {}).items():
         if not hasattr(resource, f"RLIMIT_{name.upper()}"):
             raise _exec.CannotRun(f"limits: this system has no limit {name!r}")

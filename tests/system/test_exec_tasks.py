@@ -119,11 +119,6 @@ class TestTasks:
         assert done.returncode == 0 and done.stdout.count("from the playbook") == 1, done.stdout + done.stderr
         assert FAKE_KEY not in done.stderr + done.stdout
 
-    def test_what_makes_no_sense_is_refused(self, play: Callable[..., Play]) -> None:
-        assert "one of prompt" in play({"prompt": "x", "input": [{"type": "text", "text": "y"}]}).run()["msg"]
-        assert "quote it" in play({"prompt": "x", "env": {"A": True}}).run()["msg"]
-        assert "prompt_src cannot be read" in play({"prompt_src": "/nonexistent"}).run()["msg"]
-
 
 class Peaks:
     """A play run to its end on this machine, and the most memory in MiB that either side ever had. Pages that processes
