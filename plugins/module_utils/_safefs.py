@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import time
 from typing import Callable, Iterator
@@ -185,7 +184,7 @@ def replace_file(
     ``expected`` is asked right before the rename; where it says no, nothing is replaced, and False returned. Without
     ``durable``, a crash of the host may leave the new file empty: enough where no content is at stake.
     """
-    temporary = f".{name}.{secrets.token_hex(8)}"
+    temporary = f".{name}.{os.urandom(8).hex()}"
     fd = os.open(temporary, _CREATE, 0o600, dir_fd=dir_fd)
     try:
         try:
@@ -230,17 +229,12 @@ def remove_tree(name: str, dir_fd: int, timeout: float = 600.0) -> None:
 def _remove_entry(name: str, dir_fd: int) -> bool:
     """Removes anything but a directory with something in it, for which it returns False."""
     try:
-        os.unlink(name, dir_fd=dir_fd)
+        try:
+            os.unlink(name, dir_fd=dir_fd)
+        except IsADirectoryError:
+            os.rmdir(name, dir_fd=dir_fd)
     except FileNotFoundError:
-        return True
-    except IsADirectoryError:
         pass
-    else:
-        return True
-    try:
-        os.rmdir(name, dir_fd=dir_fd)
-    except FileNotFoundError:
-        return True
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise OSError(errno.EBUSY, "is a mount point: unmount it first") from None
@@ -261,7 +255,7 @@ class _Removal:
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
-        self._prefix = f".{secrets.token_hex(8)}."
+        self._prefix = f".{os.urandom(8).hex()}."
         self._moved = 0
         self._progress = True
         self._obstacles: dict[str, OSError] = {}

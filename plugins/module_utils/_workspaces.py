@@ -81,8 +81,10 @@ def run(request: Request) -> Outcome:
     absent = [workspace for workspace in request.workspaces if not workspace.present]
     root_fd = _open_root(request, bool(present), outcome.root_changes)
     try:
+        owned = _owners(request, present, root_fd, outcome)
         preparation = _Preparation(request, root_fd)
-        for workspace, owner in _owners(request, present, root_fd, outcome):
+        # Mostly there is nothing to do. Looking alone needs no order, so it is shared out.
+        for workspace, owner in _process.filtered(owned, lambda each: not preparation.is_settled(*each)):
             changes: list[Change] = []
             try:
                 preparation.prepare(workspace, owner, changes)
@@ -164,12 +166,13 @@ def _owners(
             planned = {user.name: Identity(user.uid, user.gid, user.name) for user in new}
             users = _users.Users()
     owners = []
+    privileged = os.geteuid() == 0
     for workspace in present:
         try:
             if workspace.user in problems:
                 raise Refused(problems[workspace.user])
             known = None if workspace.user is None else users.named(workspace.user) or planned.get(workspace.user)
-            owners.append((workspace, _owner(workspace, known, users)))
+            owners.append((workspace, _owner(workspace, known, users, privileged)))
         except Refused as error:
             outcome.failures[workspace.name] = str(error)
     shared = _workspacelist.shared_uids((workspace.name, owner.uid) for workspace, owner in owners)
@@ -202,7 +205,7 @@ def _numbers_in_use(present: Sequence[Workspace], root_fd: int | None) -> set[in
     return numbers
 
 
-def _owner(workspace: Workspace, known: Identity | None, users: _users.Users) -> Identity:
+def _owner(workspace: Workspace, known: Identity | None, users: _users.Users, privileged: bool) -> Identity:
     """``known`` is the user that the workspace names."""
     if workspace.user is not None:
         if known is None:
@@ -216,7 +219,7 @@ def _owner(workspace: Workspace, known: Identity | None, users: _users.Users) ->
         raise Refused("has no owner: give user or uid")
     if owner.uid == 0 or owner.gid == 0:
         raise Refused(f"{owner} cannot own a workspace: tenants are not root, nor in its group")
-    if os.geteuid() not in (0, owner.uid):
+    if not privileged and os.geteuid() != owner.uid:
         raise Refused(f"only root can prepare a workspace of {owner}; this runs as UID {os.geteuid()}")
     return owner
 
@@ -232,13 +235,11 @@ class _Preparation:
         self._root_fd = root_fd
         self._mode = request.mode
         self._check = request.check
-        # Contents of config.toml that hold a configuration: most workspaces have the same ones.
-        self._settled: set[tuple[bytes, int]] = set()
+        # What becomes of a config.toml: most workspaces have the same one.
+        self._edits: dict[tuple[bytes, int], tuple[bytes, list[Change]]] = {}
 
     def prepare(self, workspace: Workspace, owner: Identity, changes: list[Change]) -> None:
         """Raises OSError, Refused or TomlError; ``changes`` then says what was done before."""
-        if self._is_settled(workspace, owner):
-            return
         home = codex = sessions = None
         try:
             home = self._directory(self._root_fd, workspace.name, HOME, owner, self._mode, None, changes)
@@ -250,7 +251,7 @@ class _Preparation:
                 if fd is not None:
                     os.close(fd)
 
-    def _is_settled(self, workspace: Workspace, owner: Identity) -> bool:
+    def is_settled(self, workspace: Workspace, owner: Identity) -> bool:
         """Whether all is as it should be: a flat look, since it is taken ten thousand times. No says nothing yet."""
         if self._root_fd is None:
             return False
@@ -272,12 +273,10 @@ class _Preparation:
                 content, info = _safefs.read_file("config.toml", codex, _REMEMBERED_CONFIG, uid)
             except FileNotFoundError:
                 return not workspace.config
-            return (
-                (content, id(workspace.config)) in self._settled
-                and info.st_mode == stat.S_IFREG | CONFIG_MODE
-                and info.st_gid == gid
-            )
-        except OSError:
+            if info.st_mode != stat.S_IFREG | CONFIG_MODE or info.st_gid != gid:
+                return False
+            return self._edited(content, workspace.config)[0] == content
+        except (OSError, Refused, ValueError):
             return False
         finally:
             if codex >= 0:
@@ -346,7 +345,7 @@ class _Preparation:
             if codex is not None:
                 with contextlib.suppress(FileNotFoundError):
                     content, info = _safefs.read_file("config.toml", codex, MAX_CONFIG, owner.uid)
-            edited, done = _edited(content, config)
+            edited, done = self._edited(content, config)
             if info is None and edited:
                 done = [Change(CONFIG, "created"), *done]
             elif info is not None:
@@ -355,9 +354,6 @@ class _Preparation:
                 if codex is not None and not self._check and not self._replace(codex, owner, edited, info):
                     continue
                 changes += done or [Change(CONFIG, "managed keys noted")]
-            if len(edited) <= _REMEMBERED_CONFIG:
-                self._settled = self._settled if len(self._settled) < _REMEMBERED_CONFIGS else set()
-                self._settled.add((edited, id(config)))
             return
         raise Refused("changes each time that it is about to be replaced")
 
@@ -368,13 +364,20 @@ class _Preparation:
                 "config.toml", codex, content, CONFIG_MODE, lambda: _is_still(codex, info), durable=info is not None
             )
 
-
-def _edited(content: bytes, config: Mapping[str, Any]) -> tuple[bytes, list[Change]]:
-    try:
-        text, changes = _tomledit.edit(content.decode(), config)
-    except UnicodeDecodeError:
-        raise Refused("is not valid UTF-8") from None
-    return text.encode(), _config_changes(changes)
+    def _edited(self, content: bytes, config: Mapping[str, Any]) -> tuple[bytes, list[Change]]:
+        """What becomes of a config.toml, and what changes in it. Raises Refused or TomlError."""
+        known = self._edits.get((content, id(config)))
+        if known is None:
+            try:
+                text, changes = _tomledit.edit(content.decode(), config)
+            except UnicodeDecodeError:
+                raise Refused("is not valid UTF-8") from None
+            known = text.encode(), _config_changes(changes)
+            if len(content) <= _REMEMBERED_CONFIG:
+                if len(self._edits) >= _REMEMBERED_CONFIGS:
+                    self._edits.clear()
+                self._edits[content, id(config)] = known
+        return known
 
 
 def _config_changes(edits: Sequence[_tomledit.Change]) -> list[Change]:

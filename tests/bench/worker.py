@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from support.hosts import Fleet
 
+# When a task, or after the last one the recap, begins, in Ansible's log.
+BEGIN = re.compile(r"^(\S+ \S+) .*\| (?:TASK \[|PLAY RECAP)", re.MULTILINE)
 SETTINGS = {"ANSIBLE_PIPELINING": "1", "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s"}
 
 
@@ -24,6 +29,7 @@ class Worker:
     def __init__(self, fleet: Fleet, directory: Path) -> None:
         self._inventory = fleet.inventory
         self._directory = directory
+        self._log = directory / "log"
         self.root = fleet.hosts["worker"].root
         self.memory = 0
 
@@ -34,9 +40,11 @@ class Worker:
         file = self._directory / "play.json"
         file.write_text(json.dumps([{**play, "vars": variables}]))
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self._inventory), str(file)]
+        self._log.unlink(missing_ok=True)
+        settings = {**SETTINGS, "ANSIBLE_LOG_PATH": str(self._log)}
         with tempfile.TemporaryFile() as output:
             started = time.perf_counter()
-            child = subprocess.Popen(command, env={**os.environ, **SETTINGS}, stdout=output, stderr=output)
+            child = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
             _pid, status, usage = os.wait4(child.pid, 0)
             seconds = time.perf_counter() - started
             child.returncode = os.waitstatus_to_exitcode(status)
@@ -45,6 +53,12 @@ class Worker:
                 output.seek(0)
                 raise SystemExit(output.read().decode())
         return seconds
+
+    def tasks(self, *tasks: dict[str, Any]) -> list[float]:
+        """Runs the tasks in one play; the seconds that each of them took, without the play's start and end."""
+        self.play(*tasks)
+        began = [datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f") for at in BEGIN.findall(self._log.read_text())]
+        return [(after - before).total_seconds() for before, after in itertools.pairwise(began)]
 
     def ping(self) -> float:
         """A play that does nothing."""

@@ -87,6 +87,25 @@ def test_check_mode_tells_the_same_and_makes_nothing(root):
     assert (tell(planned.changes["alpha"]), (root / "alpha").exists()) == ([". removed"], True)
 
 
+def test_of_thousands_only_those_are_touched_that_need_it(root, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    items = [own(f"ws-{number}") for number in range(2100)]
+    assert len(prepare(root, items).changes) == 2100
+    strayed = ("ws-0", "ws-1050", "ws-2099")
+    for name in strayed:
+        (root / name / ".codex").chmod(0o755)
+    changes = prepare(root, items).changes
+    assert {name: tell(each) for name, each in changes.items()} == {name: [".codex mode"] for name in strayed}
+
+
+def test_what_a_process_that_ended_could_not_tell_is_looked_at_again(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    monkeypatch.setattr(_process, "_WORTH_A_PROCESS", 1)
+    this = os.getpid()
+    found = _process.filtered(range(7), lambda number: number % 2 == 0 if os.getpid() == this else os._exit(1))
+    assert found == [0, 2, 4, 5, 6]
+
+
 def test_drift_is_mended(root):
     prepare(root, [own("alpha")], {"model": "o3"})
     home = root / "alpha"
@@ -319,6 +338,13 @@ class TestModule:
         assert '.codex/config.toml: model set (nothing -> "o3")' in result["diff"]["prepared"]
         assert (planned["changes"], planned["diff"]) == (result["changes"], result["diff"])
         assert not ansible(workspaces=items)["changed"]
+
+    def test_thousands_of_workspaces_reach_the_module_whole(self, root, ansible):
+        result = ansible("--check", workspaces=[own(f"größe {number}") for number in range(2000)])
+        assert result["summary"] == {"total": 2000, "changed": 2000, "failed": 0}
+        assert len(result["changes"]) == 1 and len(result["changes"][0]["workspaces"]) == 2000
+        assert result["changes"][0]["workspaces"][-1] == "größe 1999"
+        assert "diff" not in result and len(json.dumps(result)) < 60_000
 
     def test_bad_input_touches_nothing(self, root, ansible):
         result = ansible(workspaces=[own("alpha"), own("../x")])

@@ -71,7 +71,10 @@ class Arena(NamedTuple):
                 if path.is_file() and not path.is_symlink():
                     with open(os.open(path, os.O_RDONLY | os.O_NOATIME), "rb") as file:
                         content = file.read()
-                times = (info.st_mtime_ns, info.st_ctime_ns) + ((info.st_atime_ns,) if content else ())
+                times = (info.st_mtime_ns,) + ((info.st_atime_ns,) if content else ())
+                # A tenant who renames a hard link changes this time of what it names, without our help.
+                if path.is_dir() or info.st_nlink == 1:
+                    times += (info.st_ctime_ns,)
                 found[str(path)] = (info.st_uid, info.st_gid, info.st_mode, info.st_nlink, content, *times)
         return found
 

@@ -17,6 +17,12 @@ def problems(items, **defaults) -> str:
     return str(caught.value)
 
 
+def problems_of_text(text: str) -> str:
+    with pytest.raises(_workspacelist.InvalidRequest) as caught:
+        _workspacelist.parse_json(text, {})
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -93,6 +99,20 @@ def test_numbers_may_come_as_text():
 def test_json_that_is_no_list_is_refused(text):
     with pytest.raises(_workspacelist.InvalidRequest, match=r"not valid JSON|not a list"):
         _workspacelist.parse_json(text, {})
+
+
+def test_thousands_of_workspaces_are_packed_small():
+    text = json.dumps([{"name": f"ws-{n}é", "uid": n, "config": {"a": "\ud800"}} for n in range(1, 5000)])
+    packed = _workspacelist.pack(text)
+    assert len(packed) < len(text) / 5
+    assert problems(json.loads(text)) == problems_of_text(packed)
+    good = '[{"name": "é", "uid": 7}]'
+    assert _workspacelist.parse_json(_workspacelist.pack(good), {}) == _workspacelist.parse_json(good, {})
+
+
+@pytest.mark.parametrize("packed", ["zlib:", "zlib:é", "zlib:AAAA", _workspacelist.pack("{")])
+def test_what_is_packed_wrongly_is_refused(packed):
+    assert "are not valid JSON" in problems_of_text(packed)
 
 
 def test_a_workspace_to_remove_needs_no_owner():
