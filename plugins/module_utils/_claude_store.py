@@ -13,11 +13,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import AbstractSet, Iterator
+from typing import AbstractSet, Container, Iterator
 
 from ansible_collections.alive.codex.plugins.module_utils._codex_store import Entry
 from ansible_collections.alive.codex.plugins.module_utils._home import Home, first_line
-from ansible_collections.alive.codex.plugins.module_utils._sessions import CLAUDE, CLAUDE_TRANSCRIPT, UUID
+from ansible_collections.alive.codex.plugins.module_utils._sessions import CLAUDE, CLAUDE_TRANSCRIPT, UUID, Tally
 
 ROOT = ".claude"
 _PROJECTS = ".claude/projects"
@@ -37,8 +37,9 @@ class ClaudeStore:
         self.home = home
         self.problems: list[str] = []
 
-    def scan(self) -> Iterator[Entry]:
-        """Every session, one after the other, its transcript as the last of its parts."""
+    def scan(self, cutoff: float, newer: Tally) -> Iterator[Entry]:
+        """Every session whose last activity lies before ``cutoff``, its transcript as the last of its parts; ``newer``
+        counts the others."""
         sides: dict[str, list[str]] = {}
         transcripts: list[tuple[str, str]] = []
         for project in self.home.names(_PROJECTS):
@@ -53,8 +54,10 @@ class ClaudeStore:
             mains.setdefault(session, []).append(path)
         for session in sorted(mains.keys() | sides.keys()):
             entry = self._measure(session, sides.get(session, []), mains.get(session, []))
-            if entry:
+            if entry and entry[1] < cutoff:
                 yield entry
+            elif entry:
+                newer.add(1, entry[2])
 
     def _look_into(self, project: str, sides: dict[str, list[str]], transcripts: list[tuple[str, str]]) -> None:
         for name in self.home.names(project):
@@ -79,7 +82,7 @@ class ClaudeStore:
                 found.append(path)
         return (session, newest, total, tuple(found)) if found else None
 
-    def parents(self) -> Iterator[tuple[str, str, frozenset[str]]]:
+    def parents(self, watched: Container[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
         """Claude's sessions depend on no other."""
         return iter(())
 

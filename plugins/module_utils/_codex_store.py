@@ -6,16 +6,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
-import stat
 from datetime import datetime, timezone
-from typing import AbstractSet, Iterator, Tuple
+from typing import AbstractSet, Container, Iterator, Mapping, Tuple
 
 from ansible_collections.alive.codex.plugins.module_utils._home import Home, beginning, first_line, used
 from ansible_collections.alive.codex.plugins.module_utils._inuse import is_locked, locked
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
-from ansible_collections.alive.codex.plugins.module_utils._sessions import CODEX, ROLLOUT, UUID, parents_in_header
+from ansible_collections.alive.codex.plugins.module_utils._sessions import (
+    CODEX,
+    ROLLOUT,
+    ROLLOUT_ID,
+    UUID,
+    Tally,
+    parents_in_header,
+)
 from ansible_collections.alive.codex.plugins.module_utils._zstd import decompressed
 
 ROOT = ".codex"
@@ -26,6 +33,8 @@ _LOCK_SECONDS = 10.0
 _DATES = (re.compile("[0-9]{4}"), re.compile("[0-9]{2}"), re.compile("[0-9]{2}"))
 _DAY = 86400.0
 _HEADER = 2**18
+# Entries of one directory that are held at a time: bounds the memory, whatever it holds.
+_AT_ONCE = 4096
 
 # What is stale when, in seconds: (directory, names, age). A snapshot serves the turn that made it; what is below .tmp,
 # the start of a process.
@@ -46,31 +55,49 @@ class CodexStore:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.problems: list[str] = []
+        # What the last walk came by: threads in the older layout, and how many entries each directory had.
         self._single: list[str] = []
+        self._held: dict[str, int] = {}
 
-    def scan(self) -> Iterator[Entry]:
-        """Every session; one that is just being compressed or archived may come twice, with different parts."""
-        for path, _dir_fd, entry, thread in self._rollouts():
-            try:
-                info = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(info.st_mode):
-                yield thread, info.st_mtime, used(info), (f"{path}/{entry.name}",)
+    def scan(self, cutoff: float, newer: Tally) -> Iterator[Entry]:
+        """Every session whose last activity lies before ``cutoff``; ``newer`` counts the others, nearly all there are.
+        One that is just being compressed or archived may come twice, with different parts."""
+        for path, _dir_fd, entries in self._rollouts():
+            count = total = 0
+            for entry in entries:
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if info.st_mtime < cutoff:
+                    yield entry.name[ROLLOUT_ID], info.st_mtime, used(info), (f"{path}/{entry.name}",)
+                else:
+                    count += 1
+                    total += used(info)
+            newer.add(count, total)
         for path in self._single:
             with contextlib.suppress(FileNotFoundError):
                 size = self.home.size(path)
-                yield path.rpartition("/")[2], size.modified, size.bytes, (path,)
+                if size.modified < cutoff:
+                    yield path.rpartition("/")[2], size.modified, size.bytes, (path,)
+                else:
+                    newer.add(1, size.bytes)
 
-    def parents(self) -> Iterator[tuple[str, str, frozenset[str]]]:
-        """Each rollout's session, its path, and what it says of itself that it depends on. Raises Unreadable where one
-        is compressed and this host has nothing to read it with."""
-        for path, dir_fd, entry, thread in self._rollouts():
-            if entry.name.endswith(".zst"):
-                line = decompressed(beginning(entry.name, dir_fd), _HEADER).partition(b"\n")[0]
-            else:
-                line = first_line(entry.name, dir_fd)
-            yield thread, f"{path}/{entry.name}", parents_in_header(line)
+    def parents(self, watched: Container[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
+        """Each rollout's session, its path, and what it says of itself that it depends on: of those that depend on
+        something, and of the sessions in ``watched``. Raises Unreadable where one is compressed and this host has
+        nothing to read it with."""
+        for path, dir_fd, entries in self._rollouts():
+            for entry in entries:
+                name = entry.name
+                if name.endswith(".zst"):
+                    line = decompressed(beginning(name, dir_fd), _HEADER).partition(b"\n")[0]
+                else:
+                    line = first_line(name, dir_fd)
+                ids = parents_in_header(line)
+                thread = name[ROLLOUT_ID]
+                if ids or thread in watched:
+                    yield thread, f"{path}/{name}", ids
 
     def in_use(self) -> set[str]:
         """Sessions whose turn runs: the CLI holds a lock for each."""
@@ -91,9 +118,11 @@ class CodexStore:
         with locked(_LOCK_OF_LOCKS, locks, _LOCK_SECONDS):
             yield
 
-    def _rollouts(self) -> Iterator[tuple[str, int, os.DirEntry[str], str]]:
-        """Each rollout: its directory's path and descriptor (valid until the next one), its entry, its session."""
+    def _rollouts(self) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
+        """All rollouts, some of one directory at a time: its path and descriptor (valid until the next ones), and
+        their entries."""
         self._single = []
+        self._held = {}
         match = ROLLOUT.fullmatch
         pending = list(_TREES)
         while pending:
@@ -105,15 +134,27 @@ class CodexStore:
             except OSError as error:
                 self._problem(path, error)
                 continue
+            held = 0
             with os.scandir(dir_fd) as entries:
-                for entry in entries:
-                    found = match(entry.name)
+                while True:
+                    some = list(itertools.islice(entries, _AT_ONCE))
+                    if not some:
+                        break
+                    held += len(some)
+                    found = [e for e in some if match(e.name) and e.is_file(follow_symlinks=False)]
                     if found:
-                        yield path, dir_fd, entry, found.group(1)
-                    elif depth < len(_DATES) and _DATES[depth].fullmatch(entry.name):
-                        pending.append((f"{path}/{entry.name}", depth + 1))
-                    elif depth == 0 and UUID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                        self._single.append(f"{path}/{entry.name}")
+                        yield path, dir_fd, found
+                    if depth < len(_DATES):
+                        pending += self._dates(path, depth, some)
+            self._held[path] = held
+
+    def _dates(self, path: str, depth: int, entries: list[os.DirEntry[str]]) -> Iterator[tuple[str, int]]:
+        """The date directories among the entries; threads of the older layout are noted."""
+        for entry in entries:
+            if _DATES[depth].fullmatch(entry.name):
+                yield f"{path}/{entry.name}", depth + 1
+            elif depth == 0 and UUID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                self._single.append(f"{path}/{entry.name}")
 
     def _problem(self, path: str, error: OSError) -> None:
         text = f"{printable(path)}: {error.strerror}"
@@ -124,8 +165,8 @@ class CodexStore:
         """Those of the sessions that have no file any more."""
         missing = set(threads)
         if missing:
-            for _path, _dir_fd, _entry, thread in self._rollouts():
-                missing.discard(thread)
+            for _path, _dir_fd, entries in self._rollouts():
+                missing.difference_update(entry.name[ROLLOUT_ID] for entry in entries)
             missing.difference_update(path.rpartition("/")[2] for path in self._single)
         return missing
 
@@ -149,38 +190,29 @@ class CodexStore:
                     found.append(name)
         return found
 
-    def remove_empty_dates(self, now: float, dry_run: bool) -> int:
-        """Removes date directories before yesterday's that hold nothing; how many."""
-        limit = datetime.fromtimestamp(now - 2 * _DAY, timezone.utc).strftime("%Y/%m/%d")
-        return self._remove_empty(_TREES[0][0], "", 0, limit, dry_run)[0]
+    def remove_empty_dates(self, now: float, taken: Mapping[str, int], dry_run: bool) -> int:
+        """Removes date directories before yesterday's that held nothing when they were last looked into, or no more
+        than was ``taken`` from them since; how many."""
+        above_all = _TREES[0][0]
+        limit = f"{above_all}/" + datetime.fromtimestamp(now - 2 * _DAY, timezone.utc).strftime("%Y/%m/%d")
+        held = {
+            path: held - taken.get(path, 0)
+            for path, held in self._held.items()
+            if path.startswith(f"{above_all}/") and path < limit[: len(path)]
+        }
+        removed = 0
+        for path in sorted(held, key=len, reverse=True):  # days, then months, then years
+            if held[path] <= 0 and self._rmdir(path, dry_run):
+                removed += 1
+                above = path.rpartition("/")[0]
+                held[above] = held.get(above, 0) - 1
+        return removed
 
-    def _remove_empty(self, path: str, date: str, depth: int, limit: str, dry_run: bool) -> tuple[int, bool]:
-        """How many directories below ``path`` went, and whether nothing is left in it."""
-        if depth == len(_DATES):
-            return 0, self._is_empty(path)
-        removed, left = 0, 0
-        for name in self.home.names(path):
-            inner = f"{date}/{name}" if date else name
-            if _DATES[depth].fullmatch(name) and inner <= limit[: len(inner)]:
-                below, empty = self._remove_empty(f"{path}/{name}", inner, depth + 1, limit, dry_run)
-                removed += below
-                if empty and inner < limit[: len(inner)] and self._rmdir(path, name, dry_run):
-                    removed += 1
-                    continue
-            left += 1
-        return removed, left == 0
-
-    def _is_empty(self, path: str) -> bool:
-        try:
-            with os.scandir(self.home.directory(path)) as entries:
-                return next(entries, None) is None
-        except OSError:
-            return False
-
-    def _rmdir(self, path: str, name: str, dry_run: bool) -> bool:
+    def _rmdir(self, path: str, dry_run: bool) -> bool:
+        above, _slash, name = path.rpartition("/")
         try:
             if not dry_run:
-                os.rmdir(name, dir_fd=self.home.directory(path))
+                os.rmdir(name, dir_fd=self.home.directory(above))
         except OSError:
             return False
         return True

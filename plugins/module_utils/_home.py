@@ -95,7 +95,8 @@ def _split(path: str) -> tuple[str, str]:
 
 def used(info: os.stat_result) -> int:
     """The bytes that removing a file frees: a sparse file is not as big as it says."""
-    return min(info.st_size, info.st_blocks * 512)
+    size, blocks = info.st_size, info.st_blocks * 512
+    return size if size < blocks else blocks
 
 
 def beginning(name: str, dir_fd: int) -> bytes:

@@ -52,12 +52,12 @@ def _workspace(root: str, name: str, root_fd: int) -> Workspace:
     except OSError as error:
         return _refused(root, name, os.strerror(error.errno or 0))
     info = os.fstat(fd)
-    owner = identity_of(info.st_uid, info.st_gid)
+    owner = Identity(info.st_uid, info.st_gid)  # numbers are enough: a look at passwd for each takes its time
     problem = ""
-    if os.geteuid() == 0 and 0 in (info.st_uid, info.st_gid):
-        problem = f"belongs to {owner}: a workspace has an owner and a group of its own"
-    elif os.geteuid() not in (0, info.st_uid):
-        problem = f"belongs to {owner}, and only root or that user can work there"
+    if os.geteuid() == 0 and 0 in owner[:2]:
+        problem = f"belongs to {identity_of(*owner[:2])}: a workspace has an owner and a group of its own"
+    elif os.geteuid() not in (0, owner.uid):
+        problem = f"belongs to {identity_of(*owner[:2])}, and only root or that user can work there"
     if problem:
         os.close(fd)
         return _refused(root, name, problem)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import AbstractSet, Any, NamedTuple, Union
+from collections import Counter
+from typing import AbstractSet, Any, Mapping, NamedTuple, Union
 
 from ansible_collections.alive.codex.plugins.module_utils._archive import write_archive
 from ansible_collections.alive.codex.plugins.module_utils._claude_store import ClaudeStore
@@ -23,6 +24,7 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import (
     Rest,
     Rules,
     Session,
+    Tally,
     plan,
 )
 from ansible_collections.alive.codex.plugins.module_utils._state import Locked, StateDatabases, Strange
@@ -69,6 +71,8 @@ class HomePruner:
         self.counts = {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
         self.listed: list[Session] = []
         self.problems: list[str] = []
+        # How many parts went from which directory since it was last looked into.
+        self.taken: Counter[str] = Counter()
         self.swept = self.swept_bytes = 0
 
     def run(self) -> dict[str, Any]:
@@ -109,41 +113,37 @@ class HomePruner:
         to go too."""
         cutoff = self.orders.rules.cutoff(self.orders.now)
         found: dict[tuple[str, str], Session] = {}
-        newer_count: dict[str, int] = {}
-        newer_bytes: dict[str, int] = {}
+        newer = {store.name: Tally() for store in self.stores}
         overflow = False
+        if not self.orders.dry_run:
+            self.taken.clear()  # what went is not come by again
         for store in self.stores:
             name = store.name
-            count = total = 0
-            for thread, activity, size, parts in store.scan():
-                if activity >= cutoff:
-                    count += 1
-                    total += size
-                elif (activity, thread) > lower:
+            for thread, activity, size, parts in store.scan(cutoff, newer[name]):
+                if (activity, thread) > lower:
                     session = Session(name, thread, activity, size, parts)
                     other = found.get((name, thread))
                     found[name, thread] = _joined(session, other) if other else session
                     if len(found) >= 2 * WINDOW:
                         overflow = True
-                        found = self._oldest(found, newer_count, newer_bytes)
-            newer_count[name] = newer_count.get(name, 0) + count
-            newer_bytes[name] = newer_bytes.get(name, 0) + total
+                        found = self._oldest(found, newer)
         if len(found) > WINDOW:
             overflow = True
-            found = self._oldest(found, newer_count, newer_bytes)
+            found = self._oldest(found, newer)
+        newer_bytes = sum(tally.bytes for tally in newer.values())
         if not overflow:
-            self.counts["kept"] += sum(newer_count.values())
-            self.counts["kept_bytes"] += sum(newer_bytes.values())
-        return list(found.values()), Rest(newer_count, kept_bytes + sum(newer_bytes.values())), overflow
+            self.counts["kept"] += sum(tally.count for tally in newer.values())
+            self.counts["kept_bytes"] += newer_bytes
+        counts = {name: tally.count for name, tally in newer.items()}
+        return list(found.values()), Rest(counts, kept_bytes + newer_bytes), overflow
 
     def _oldest(
-        self, found: dict[tuple[str, str], Session], newer_count: dict[str, int], newer_bytes: dict[str, int]
+        self, found: dict[tuple[str, str], Session], newer: Mapping[str, Tally]
     ) -> dict[tuple[str, str], Session]:
         """The oldest WINDOW of what was found; the others count as newer."""
         order = sorted(found.items(), key=lambda item: (item[1].activity, item[1].id))
         for _key, session in order[WINDOW:]:
-            newer_count[session.store] = newer_count.get(session.store, 0) + 1
-            newer_bytes[session.store] = newer_bytes.get(session.store, 0) + session.bytes
+            newer[session.store].add(1, session.bytes)
         return dict(order[:WINDOW])
 
     def _prune_window(self, window: list[Session], rest: Rest) -> set[str]:
@@ -152,11 +152,12 @@ class HomePruner:
         needed: set[str] = set()
         parents: dict[str, set[str]] = {}
         parts = {session.id: session.parts for session in window}
-        spawned = self._spawned()
+        spawned = self._spawned(parts.keys())
+        watched = parts.keys() | spawned.keys()
         for store in self.stores:
             in_use |= store.in_use()
             try:
-                for thread, path, ids in store.parents():
+                for thread, path, ids in store.parents(watched):
                     bases = parts.keys() & (ids | spawned.get(thread, set()))
                     if thread not in parts:
                         needed |= bases
@@ -177,6 +178,7 @@ class HomePruner:
                 self.counts["pruned"] += len(removed)
                 self.counts["pruned_bytes"] += sum(session.bytes for session in removed)
                 self.listed += removed[: MAX_LISTED - len(self.listed)]
+                self.taken.update(_above(part) for session in removed for part in session.parts)
         kept = [session for session in window if session.id not in gone]
         self.counts["kept"] += len(kept)
         self.counts["kept_bytes"] += sum(session.bytes for session in kept)
@@ -184,14 +186,16 @@ class HomePruner:
         self.counts["needed"] += len(decided.needed)
         return gone
 
-    def _spawned(self) -> dict[str, set[str]]:
-        """What Codex's databases know of a session's parents. Where they cannot be read, rollouts alone tell."""
+    def _spawned(self, due: AbstractSet[str]) -> dict[str, set[str]]:
+        """What Codex's databases know of the sessions that need one that is ``due``. Where they cannot be read, rollouts
+        alone tell."""
         found: dict[str, set[str]] = {}
         if CODEX in self.orders.stores:
             try:
                 with StateDatabases(self.home.directory(".codex")) as state:
                     for child, parent in state.spawned():
-                        found.setdefault(child, set()).add(parent)
+                        if parent in due:
+                            found.setdefault(child, set()).add(parent)
             except (FileNotFoundError, NotADirectoryError, Strange, Locked):
                 pass  # said, where it matters, when their rows are to go
         return found
@@ -274,7 +278,7 @@ class HomePruner:
             except OSError as error:
                 self._problem(f"{printable(path)}: {error.strerror}")
         if isinstance(store, CodexStore):
-            self.swept += store.remove_empty_dates(self.orders.now, self.orders.dry_run)
+            self.swept += store.remove_empty_dates(self.orders.now, self.taken, self.orders.dry_run)
             self._forget_orphans(store)
             self._checkpoint(store)
 
@@ -283,13 +287,14 @@ class HomePruner:
         file, or a turn that began while it went noted it again."""
         try:
             with StateDatabases(self.home.directory(".codex")) as state:
-                listed = state.listed_before(self.orders.now - _DAY)
-                orphans = store.without_rollout(listed)
-                if orphans and not self.orders.dry_run:
-                    with store.closed():
-                        orphans = store.without_rollout(orphans) - store.in_use()
-                        state.forget(orphans)
-                self.swept += len(orphans)
+                for listed in state.listed_before(self.orders.now - _DAY):
+                    # Nearly every one has its file where it was noted, and none is looked for anywhere else.
+                    orphans = store.without_rollout({thread for thread, path in listed if not os.path.lexists(path)})
+                    if orphans and not self.orders.dry_run:
+                        with store.closed():
+                            orphans = store.without_rollout(orphans) - store.in_use()
+                            state.forget(orphans)
+                    self.swept += len(orphans)
         except (OSError, Strange, Locked):
             return  # the next run looks again
 
@@ -315,6 +320,10 @@ def _joined(one: Session, other: Session) -> Session:
     """One session of two parts of it."""
     activity = max(one.activity, other.activity)
     return one._replace(activity=activity, bytes=one.bytes + other.bytes, parts=other.parts + one.parts)
+
+
+def _above(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _described(session: Session) -> dict[str, Any]:

@@ -18,11 +18,13 @@ _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 # Names are searched a million times a run: patterns are compiled here, and anchored by fullmatch where they are used.
 UUID = re.compile(_UUID)
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}"
-ROLLOUT = re.compile(rf"rollout-{_TIME}-({_UUID})\.jsonl(?:\.zst)?")
+ROLLOUT = re.compile(rf"rollout-{_TIME}-{_UUID}\.jsonl(?:\.zst)?")
+# Where in a rollout's name its session's id stands.
+ROLLOUT_ID = slice(28, 64)
 CLAUDE_TRANSCRIPT = re.compile(rf"({_UUID})\.jsonl")
 # What a session header calls the session that it continues, was forked from, or was spawned by.
 _PARENT_KEYS = ("forked_from_id", "parent_thread_id", "thread_id")
-_PARENT_HINT = re.compile(rb'"(?:forked_from_id|parent_thread_id|history_base)"')
+_PARENT_HINTS = (b'"forked_from_id"', b'"parent_thread_id"', b'"history_base"')
 
 
 class Session(NamedTuple):
@@ -33,6 +35,17 @@ class Session(NamedTuple):
     activity: float
     bytes: int
     parts: tuple[str, ...]
+
+
+class Tally:
+    """Sessions that are only counted: how many, and their bytes."""
+
+    def __init__(self) -> None:
+        self.count = self.bytes = 0
+
+    def add(self, count: int, size: int) -> None:
+        self.count += count
+        self.bytes += size
 
 
 class Rules(NamedTuple):
@@ -77,7 +90,7 @@ class Plan(NamedTuple):
 def parents_in_header(line: bytes) -> frozenset[str]:
     """The sessions that a rollout's first line says it depends on. A line that nobody can read depends on nothing: the
     CLI cannot resume such a session either."""
-    if not _PARENT_HINT.search(line):
+    if not any(hint in line for hint in _PARENT_HINTS):
         return frozenset()
     try:
         payload = json.loads(line)["payload"]

@@ -23,6 +23,8 @@ except ImportError:  # distributions that split Python up may lack it
 
 BUSY_SECONDS = 10.0
 _DATABASE = re.compile(r"[a-z_]+_[0-9]+\.sqlite")
+# Rows that are read at a time.
+_ROWS = 10_000
 # What SQLite attaches to one connection, besides its main database.
 _MAX_DATABASES = 10
 _THREAD_COLUMNS = frozenset({"thread_id", "parent_thread_id", "child_thread_id"})
@@ -108,14 +110,19 @@ class StateDatabases:
                 query = f"SELECT id, attached_thread_parent_id FROM {table} WHERE attached_thread_parent_id NOT NULL"
                 yield from self._texts(query)
 
-    def listed_before(self, when: float) -> set[str]:
-        """The sessions that the CLI lists and last noted anything about before ``when``."""
-        found: set[str] = set()
+    def listed_before(self, when: float) -> Iterator[list[tuple[str, str]]]:
+        """The sessions that the CLI lists and last noted anything about before ``when``, each with the path of its file
+        as noted; some at a time, and nothing is locked between these."""
         for table, columns in self._columns.items():
             if {"id", "rollout_path", "updated_at"} <= columns:
-                query = f"SELECT id, id FROM {table} WHERE updated_at < {int(when)}"
-                found.update(thread for thread, _same in self._texts(query))
-        return found
+                query = f"SELECT id, rollout_path FROM {table} WHERE updated_at < ? AND id > ? ORDER BY id LIMIT {_ROWS}"
+                last: Any = ""
+                while True:
+                    rows = self._run(query, [int(when), last])
+                    if not rows:
+                        break
+                    last = rows[-1][0]
+                    yield [row for row in rows if all(isinstance(value, str) for value in row)]
 
     def forget(self, ids: Iterable[str]) -> int:
         """Deletes every row that names one of the sessions, in one transaction; how many went."""
@@ -168,9 +175,12 @@ class StateDatabases:
             self._run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
 
     def _texts(self, query: str) -> Iterator[tuple[str, str]]:
-        for first, second in self._run(query):
-            if isinstance(first, str) and isinstance(second, str):
-                yield first, second
+        try:
+            for first, second in self._connection.execute(query):
+                if isinstance(first, str) and isinstance(second, str):
+                    yield first, second
+        except sqlite3.Error as error:
+            raise _understood(error) from None
 
     def _run(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
         try:

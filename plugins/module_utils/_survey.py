@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import AbstractSet, Any, Callable, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils._home import Home
@@ -13,7 +14,7 @@ from ansible_collections.alive.codex.plugins.module_utils._inuse import open_nam
 from ansible_collections.alive.codex.plugins.module_utils._prune import in_each_home
 from ansible_collections.alive.codex.plugins.module_utils._prune_home import STORE_CLASSES, Store
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
-from ansible_collections.alive.codex.plugins.module_utils._sessions import UUID
+from ansible_collections.alive.codex.plugins.module_utils._sessions import UUID, Tally
 from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel
 
 # Sessions of one workspace that a report names; all are counted.
@@ -50,7 +51,7 @@ def _survey_home(home: Home, stores: Sequence[str], details: bool, open_ids: Abs
         count = total = 0
         oldest = newest = None
         largest: tuple[int, str, str] = (-1, "", "")
-        for session, activity, size, parts in store.scan():
+        for session, activity, size, parts in store.scan(math.inf, Tally()):
             count += 1
             total += size
             oldest = activity if oldest is None else min(oldest, activity)

@@ -26,7 +26,12 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, Protocol
 from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become
 
 MAX_REPORT = 8 * 2**20
+# Looked up once, not by each child.
+_LIBC = ctypes.CDLL(None)
+_PRCTL, _SYSCALL = _LIBC.prctl, _LIBC.syscall
 _PR_SET_PDEATHSIG = 1
+_CLOSE_RANGE = 436
+_HIGHEST_FD = 2**31 - 1
 _CHUNK = 2**16
 _LONGEST_WAIT = 60.0
 
@@ -245,7 +250,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
         _close_all_but({0, 1, 2, job.directory, report, *(channel.fds if channel else ())})
         become(job.identity)
         # Only after the drop, which clears it: nobody works on when the parent is gone.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.umask(0o077)
         os.fchdir(job.directory)
         for kind, value in (
@@ -273,6 +278,13 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
 
 
 def _close_all_but(kept: set[int]) -> None:
+    bounds = sorted(kept)
+    for below, above in zip(bounds, [*bounds[1:], _HIGHEST_FD + 1]):
+        if above > below + 1 and _SYSCALL(_CLOSE_RANGE, below + 1, above - 1, 0) != 0:
+            break
+    else:
+        return
+    # Linux has close_range(2) since 5.9.
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd not in kept:
             with contextlib.suppress(OSError):  # the listing's own has gone already
