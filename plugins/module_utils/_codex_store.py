@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import re
+import stat
 from datetime import datetime, timezone
 from typing import AbstractSet, Container, Iterator, Mapping, Tuple
 
@@ -60,20 +61,24 @@ class CodexStore:
         self._held: dict[str, int] = {}
 
     def scan(self, cutoff: float, newer: Tally) -> Iterator[Entry]:
-        """Every session whose last activity lies before ``cutoff``; ``newer`` counts the others, nearly all there are.
-        One that is just being compressed or archived may come twice, with different parts."""
-        for path, _dir_fd, entries in self._rollouts():
+        """Every session whose last activity lies before ``cutoff``; ``newer`` counts the others, which are nearly all
+        there are, and get no closer look. One that is just being compressed or archived may come twice, with different
+        parts."""
+        for path, _dir_fd, entries in self._listed():
             count = total = 0
             for entry in entries:
+                name = entry.name
+                if name[:8] != "rollout-":
+                    continue
                 try:
                     info = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if info.st_mtime < cutoff:
-                    yield entry.name[ROLLOUT_ID], info.st_mtime, used(info), (f"{path}/{entry.name}",)
-                else:
+                if info.st_mtime >= cutoff:
                     count += 1
                     total += used(info)
+                elif ROLLOUT.fullmatch(name) and stat.S_ISREG(info.st_mode):
+                    yield name[ROLLOUT_ID], info.st_mtime, used(info), (f"{path}/{name}",)
             newer.add(count, total)
         for path in self._single:
             with contextlib.suppress(FileNotFoundError):
@@ -87,9 +92,11 @@ class CodexStore:
         """Each rollout's session, its path, and what it says of itself that it depends on: of those that depend on
         something, and of the sessions in ``watched``. Raises Unreadable where one is compressed and this host has
         nothing to read it with."""
-        for path, dir_fd, entries in self._rollouts():
+        for path, dir_fd, entries in self._listed():
             for entry in entries:
                 name = entry.name
+                if not ROLLOUT.fullmatch(name):
+                    continue
                 if name.endswith(".zst"):
                     line = decompressed(beginning(name, dir_fd), _HEADER).partition(b"\n")[0]
                 else:
@@ -118,12 +125,11 @@ class CodexStore:
         with locked(_LOCK_OF_LOCKS, locks, _LOCK_SECONDS):
             yield
 
-    def _rollouts(self) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
-        """All rollouts, some of one directory at a time: its path and descriptor (valid until the next ones), and
-        their entries."""
+    def _listed(self) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
+        """What lies where rollouts do, some of one directory at a time: its path and descriptor (valid until the next
+        ones), and the entries."""
         self._single = []
         self._held = {}
-        match = ROLLOUT.fullmatch
         pending = list(_TREES)
         while pending:
             path, depth = pending.pop()
@@ -136,14 +142,9 @@ class CodexStore:
                 continue
             held = 0
             with os.scandir(dir_fd) as entries:
-                while True:
-                    some = list(itertools.islice(entries, _AT_ONCE))
-                    if not some:
-                        break
+                for some in iter(lambda: list(itertools.islice(entries, _AT_ONCE)), []):
                     held += len(some)
-                    found = [e for e in some if match(e.name) and e.is_file(follow_symlinks=False)]
-                    if found:
-                        yield path, dir_fd, found
+                    yield path, dir_fd, some
                     if depth < len(_DATES):
                         pending += self._dates(path, depth, some)
             self._held[path] = held
@@ -165,7 +166,7 @@ class CodexStore:
         """Those of the sessions that have no file any more."""
         missing = set(threads)
         if missing:
-            for _path, _dir_fd, entries in self._rollouts():
+            for _path, _dir_fd, entries in self._listed():
                 missing.difference_update(entry.name[ROLLOUT_ID] for entry in entries)
             missing.difference_update(path.rpartition("/")[2] for path in self._single)
         return missing

@@ -14,7 +14,6 @@ import errno
 import os
 import pwd
 import signal
-import subprocess
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence, TypeVar
 
 _LIBC = ctypes.CDLL(None)
@@ -183,6 +182,8 @@ def run(
     It does not outlive this process either, and inherits the descriptors ``keep_open`` alone. ``before`` is called in
     the new process first. Raises OSError where the command cannot be started, SubprocessError where ``before`` fails.
     """
+
+    import subprocess  # not by everybody who imports this: what it imports makes every fork(2) slower
 
     def prepare() -> None:
         before()

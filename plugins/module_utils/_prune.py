@@ -72,7 +72,8 @@ def in_each_home(
             reports[workspace.name] = dict(report, owner=f"{workspace.owner.uid}:{workspace.owner.gid}")
             yield Job(workspace.name, workspace.owner, workspace.fd, work(workspace), sink(workspace) if sink else None)
 
-    for outcome in run_jobs(jobs(), min(os.cpu_count() or 1, _MAX_PARALLEL), Limits()):
+    # One more than there are processors, so that none idles while the next child is made.
+    for outcome in run_jobs(jobs(), min((os.cpu_count() or 1) + 1, _MAX_PARALLEL), Limits()):
         # What a child says of itself never replaces what is known of it.
         report = {**outcome.result, **reports.pop(outcome.name)}
         report["problems"] = [outcome.error] if outcome.error else outcome.result.get("problems")

@@ -187,8 +187,8 @@ class HomePruner:
         return gone
 
     def _spawned(self, due: AbstractSet[str]) -> dict[str, set[str]]:
-        """What Codex's databases know of the sessions that need one that is ``due``. Where they cannot be read, rollouts
-        alone tell."""
+        """What Codex's databases know of the sessions that need one that is ``due``. Where they cannot be read,
+        rollouts alone tell."""
         found: dict[str, set[str]] = {}
         if CODEX in self.orders.stores:
             try:

@@ -115,7 +115,8 @@ class StateDatabases:
         as noted; some at a time, and nothing is locked between these."""
         for table, columns in self._columns.items():
             if {"id", "rollout_path", "updated_at"} <= columns:
-                query = f"SELECT id, rollout_path FROM {table} WHERE updated_at < ? AND id > ? ORDER BY id LIMIT {_ROWS}"
+                due = "updated_at < ? AND id > ?"
+                query = f"SELECT id, rollout_path FROM {table} WHERE {due} ORDER BY id LIMIT {_ROWS}"
                 last: Any = ""
                 while True:
                     rows = self._run(query, [int(when), last])
