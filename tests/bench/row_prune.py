@@ -31,10 +31,10 @@ MAX_MEMORY = 100 * 2**20
 DAY = 86400
 
 
-def sessions_of(home: int) -> Iterator[tuple[str, str, float]]:
-    """Date directory, session and last activity of each session: days alike, every tenth session aged."""
+def sessions_of(home: int, step: int) -> Iterator[tuple[str, str, float]]:
+    """Date directory, session and last activity of every ``step``-th session: days alike, every tenth session aged."""
     now = time.time()
-    for number in range(FILES // HOMES):
+    for number in range(0, FILES // HOMES, step):
         days = 31 + number % 19 if number % 10 == 0 else number % 29
         when = now - days * DAY - 3600
         session = str(uuid.UUID(int=(home << 64) + number))
@@ -42,12 +42,13 @@ def sessions_of(home: int) -> Iterator[tuple[str, str, float]]:
 
 
 def fill(root: Path) -> None:
-    """Makes every session that is missing."""
+    """Makes every session that is missing: all of them at first, then those that were pruned."""
+    step = 10 if root.joinpath(f"ws{HOMES - 1:03}").exists() else 1
     for home in range(HOMES):
         uid = FIRST_UID + home
         sessions = root / f"ws{home:03}" / ".codex" / "sessions"
         made: set[str] = set()
-        for date, session, when in sessions_of(home):
+        for date, session, when in sessions_of(home, step):
             directory = sessions / date
             if date not in made:
                 directory.mkdir(parents=True, exist_ok=True)
