@@ -14,8 +14,8 @@ description:
   - Works in each workspace as its owner, in a process that has dropped to that user, and follows no link out of it.
     Started as root, it prunes every workspace that is not root's own; started unprivileged, those of that user.
   - The rows of Codex's own databases that name a session go with it, in one transaction for at most 20000 sessions of
-    a workspace; a run that is killed leaves nothing that the next one does not end. Where their schema is not known to this module,
-    C(codex delete) removes the session; where that fails too, rows stay, and the result says so.
+    a workspace; a run that is killed leaves nothing that the next one does not end. Where their schema is not known to
+    this module, C(codex delete) removes the session; where that fails too, rows stay, and the result says so.
   - A session stays while a turn runs in it or a process has it open, and as long as a session that stays was forked
     from it or spawned by it.
   - One broken workspace stops no other. What went wrong is in RV(problems), and each is a warning.
