@@ -34,9 +34,10 @@ RC_DEAD = 45
 PENDING_BYTES = 32 * 1024
 LINE_BYTES = 8 * 1024
 LINES_PER_SECOND = 40
-# How soon to try again while nobody reads, and how long lines gather after the first and after some were fetched:
-# events come in bursts, and neither a burst nor a flood must cost a poll for each line.
+# How soon to try again while nobody reads, and how long lines gather: at the start, as a short turn is to cost one poll
+# alone; after the first, as events come in bursts; and after some were fetched.
 RETRY_SECONDS = 0.05
+START_SECONDS = 0.6
 BURST_SECONDS = 0.06
 GATHER_SECONDS = 0.25
 
@@ -113,7 +114,7 @@ class Detached(_Cancellable):
         self._seen = -1
         self._renewed = time.monotonic()
         self._pending = b""
-        self._pass_on_from = 0.0
+        self._pass_on_from = self._renewed + START_SECONDS
         self._dropped = 0
         self._allowance = float(LINES_PER_SECOND)
         self._refilled = self._renewed
