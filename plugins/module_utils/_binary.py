@@ -82,7 +82,7 @@ def resolve(path: str, search_path: str) -> str:
         platform = this_platform()
         native = native_in(path, platform)
         if not native:
-            raise FileNotFoundError(f"{path} has no native binary: its platform package {platform.package} is missing")
+            raise FileNotFoundError(f"{path} has no native binary, which the platform package {platform.package} holds")
         return native
     return path
 

@@ -84,13 +84,14 @@ class Installer:
         else:
             self._check_version(version)
             changed = not self._is_done(version) or bool(self.store.leftovers())
+            if before["active"] and self.request.state == "active":
+                self._warn_of_lost_sessions(before["active"], version)
             if changed and check:
                 self._check_source(version)
             elif changed:
                 changed = self._provide(version)
-        if check and changed:
-            return Outcome(True, version, before, self._foreseen(before, version), before["active"], self.warnings)
-        return Outcome(changed, version, before, self._state(), self.store.previous(), self.warnings)
+        after, served = self._foreseen(before, version) if check and changed else (self._state(), self.store.served())
+        return Outcome(changed, version, before, after, next(iter(served), None), self.warnings)
 
     # --- before anything is changed
 
@@ -121,10 +122,10 @@ class Installer:
         """The exact version that is meant."""
         version = self.request.version
         if version == "previous":
-            previous = self.store.previous()
-            if previous is None:
+            served = self.store.served()
+            if not served:
                 raise ReleaseError(f"there is no previous release in {self.request.prefix} to go back to")
-            return previous
+            return served[0]
         if is_exact(version):
             return version
         if self.request.tarballs or self.request.state == "absent":
@@ -142,7 +143,7 @@ class Installer:
 
     def _check_source(self, version: str) -> None:
         """Makes sure that a release which would be installed can be had."""
-        if self._is_installed(version) or self._adoptable(version):
+        if self._is_installed(version) or version in self._adoptable():
             return
         if self.request.tarballs:
             _tarballs.check(self.request.tarballs)
@@ -155,13 +156,23 @@ class Installer:
     def _state(self) -> dict[str, Any]:
         return {"active": self.store.active(), "releases": sorted(r.version for r in self.store.releases())}
 
-    def _foreseen(self, before: Mapping[str, Any], version: str) -> dict[str, Any]:
-        request = self.request
-        releases = set(before["releases"])
+    def _foreseen(self, before: Mapping[str, Any], version: str) -> tuple[dict[str, Any], list[str]]:
+        """What the state would be, and which versions would have served then, the last one first."""
+        request, active = self.request, before["active"]
+        served = [old for old in self.store.served() if old != version]
+        releases = set(before["releases"]) - {version}
         if request.state == "absent":
-            return {"active": before["active"], "releases": sorted(releases - {version})}
-        after = {"active": version if request.state == "active" else before["active"], "releases": releases | {version}}
-        return {**after, "releases": sorted(after["releases"])}
+            return {"active": active, "releases": sorted(releases)}, served
+        adopted = [plain for plain in self._adoptable() if plain != version]
+        served = [*reversed(adopted), *served]
+        releases |= {version, *adopted}
+        if request.state == "active":
+            served = [active, *served] if active not in (None, version) else served
+            active = version
+            for old in self.store.surplus(request.keep, served):
+                releases.remove(old)
+                served.remove(old)
+        return {"active": active, "releases": sorted(releases)}, served
 
     def _is_installed(self, version: str) -> bool:
         return os.path.isdir(self.store.path(version)) and self._ailment(self.store.package(version), version) is None
@@ -174,7 +185,7 @@ class Installer:
         return (
             self.store.active() == version
             and not self.store.misplaced(version)
-            and not self.store.surplus(self.request.keep, version)
+            and not self.store.surplus(self.request.keep, self.store.served())
         )
 
     def _ailment(self, package: str, version: str) -> str | None:
@@ -236,12 +247,9 @@ class Installer:
             self.store.commit(tree, version)
 
     def _activate(self, version: str) -> None:
-        active = self.store.active()
-        if active and active != version:
-            self._warn_of_lost_sessions(active, version)
         self._keep_what_is_replaced()
         self.store.activate(version)
-        for old in self.store.surplus(self.request.keep, version):
+        for old in self.store.surplus(self.request.keep, self.store.served()):
             self.store.remove(old)
 
     def _remove(self, version: str, check: bool) -> bool:
@@ -305,8 +313,14 @@ class Installer:
                 self.store.commit(copy, version)
                 self.store.retire(version)
 
-    def _adoptable(self, version: str) -> bool:
-        return any(self._plain_version(tree) == version for tree in self.store.trees())
+    def _adoptable(self) -> list[str]:
+        """The versions of plain installations that would become releases."""
+        found = [(tree, self._plain_version(tree)) for tree in self.store.trees()]
+        return [
+            version
+            for tree, version in found
+            if version and not self._is_installed(version) and self._ailment(tree, version) is None
+        ]
 
     def _plain_version(self, tree: str) -> str | None:
         """The version of a plain installation that has a binary, and that nobody else could have changed."""
@@ -355,5 +369,5 @@ class Installer:
         if parse(version) < oldest <= parse(active):
             self.warnings.append(
                 f"{version} cannot read all sessions that {active} has written, and damages those that it resumes: "
-                f"go back to {OLDEST_THAT_READS_NEWER_SESSIONS} at the most"
+                f"{OLDEST_THAT_READS_NEWER_SESSIONS} is the oldest release that is safe to go back to"
             )

@@ -188,10 +188,11 @@ def _explain(done: Completed) -> str:
 
 def _failure(npm: Npm, command: str, spec: str, done: Completed) -> NpmError:
     where = f" from {npm.registry}" if npm.registry else ""
+    told = _explain(done)
     if done.timed_out:
-        reason = f"took longer than {npm.timeout:g} s: raise timeout, or look at the network"
+        reason = f"took longer than {npm.timeout:g} s: {told or 'raise timeout, or look at the network'}"
     else:
-        reason = f"failed (rc {done.rc}): {_explain(done) or done.stderr.decode(errors='replace')[-500:].strip()}"
+        reason = f"failed (rc {done.rc}): {told or done.stderr.decode(errors='replace')[-500:].strip()}"
     return NpmError(f"npm {command} {spec}{where} {reason}")
 
 

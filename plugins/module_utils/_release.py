@@ -16,7 +16,7 @@ import errno
 import fcntl
 import os
 import time
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, Platform, native_in
@@ -75,10 +75,10 @@ class Store:
         version = inside.split("/")[0]
         return version if is_exact(version) and os.path.isfile(real) else None
 
-    def previous(self) -> str | None:
-        """The version that `previous` means: of those that have served, the last but the active one."""
+    def served(self) -> list[str]:
+        """The versions that were active before, the last one first: that is what `previous` means."""
         active = self.active()
-        return next((r.version for r in self.releases() if r.version != active and r.retired != _NEVER), None)
+        return [r.version for r in self.releases() if r.version != active and r.retired != _NEVER]
 
     def trees(self) -> list[str]:
         """npm's global trees that lead to the active release: that of the stable path, and npm's own."""
@@ -167,13 +167,11 @@ class Store:
         with self.staged() as staging:
             os.rename(self.path(version), os.path.join(staging, version))
 
-    def surplus(self, keep: int, wanted: str) -> list[str]:
-        """The versions that ``keep`` leaves no place for: those that served longest ago. Never the active one, the one
-        wanted, one that waits for its first service, or one that a process runs."""
-        spared = {self.active(), wanted}
-        served = [r for r in self.releases() if r.version not in spared and r.retired != _NEVER]
+    def surplus(self, keep: int, served: Sequence[str]) -> list[str]:
+        """Which of the versions that have ``served``, the last one first, ``keep`` leaves no place for. None that a
+        process runs."""
         users = self.users()
-        return [r.version for r in served[keep:] if not users.get(r.version)]
+        return [version for version in served[keep:] if not users.get(version)]
 
     def users(self) -> dict[str, int]:
         """How many processes run a file of each release."""

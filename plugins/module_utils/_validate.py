@@ -86,7 +86,7 @@ class Findings:
 
     def _why_missing(self, error: OSError) -> str:
         if error.errno is None:
-            return str(error)  # in words already
+            return f"{error}: install Codex there, or give its path"
         if os.path.islink(self.path) and not os.path.exists(self.path):
             return f"{self.path} is a dangling link to {os.readlink(self.path)}: install Codex again"
         return f"{self.path} cannot be opened ({error.strerror}): install Codex there, or give its path"
@@ -97,7 +97,7 @@ class Findings:
             "protected",
             not changeable,
             "no user but its owner can change it, or a directory on the way to it",
-            f"{changeable}: anybody but root could replace what every tenant runs (chown root, chmod go-w)",
+            f"{changeable}: others than root could replace what {self.user} runs. Let them not: chown root, chmod go-w",
         )
 
     def _check_reach(self, info: os.stat_result) -> bool:
@@ -166,7 +166,8 @@ class Findings:
             "version",
             self.version is not None,
             f"it is {self.version}",
-            f"{self.path} --version printed {self.version_raw[:200]!r}, which holds no version: is that Codex?",
+            f"{self.path} --version as {self.user} printed {self.version_raw[:200]!r}, which holds no version: that is "
+            "not Codex, install it there",
         )
 
     def _ask_flag(self, flag: str) -> None:

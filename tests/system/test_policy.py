@@ -10,6 +10,7 @@ import pytest
 import yaml
 from support.modules import CHECKOUT, run_module
 from support.packages import native_codex
+from support.proxy import Proxy
 from support.stub import FAKE_KEY
 
 TENANT = 54321
@@ -41,25 +42,26 @@ def shipped(name):
     return yaml.safe_load(DEFAULTS.read_text())[name]
 
 
-def turn(etc, home, stub, prompt, *options):
+def turn(etc, home, stub, prompt, *options, env=None):
     """A turn of a tenant on a host whose /etc/codex is ``etc``: its events, return code and words."""
     argv = [str(native_codex()), "exec", "--experimental-json", "--skip-git-repo-check", *options]
-    done = on_such_a_host(etc, home, [*argv, "--config", f'openai_base_url="{stub.base_url}"', prompt])
-    return [json.loads(line) for line in done.stdout.splitlines()], done.returncode, done.stderr
+    argv += ["--config", f'openai_base_url="{stub.base_url}"', prompt]
+    with on_such_a_host(etc, home, argv, env) as process:
+        stdout, stderr = process.communicate(timeout=60)
+    return [json.loads(line) for line in stdout.splitlines()], process.returncode, stderr
 
 
-def on_such_a_host(etc, home, argv):
+def on_such_a_host(etc, home, argv, env=None):
     """A tenant's command on a host whose /etc/codex is ``etc``."""
     script = 'mount --bind "$0" /etc && exec setpriv --reuid 54321 --regid 54321 --clear-groups -- "$@"'
-    return subprocess.run(
+    return subprocess.Popen(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, etc.parent, *argv],
-        env={"HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CODEX_API_KEY": FAKE_KEY},
+        env={"HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CODEX_API_KEY": FAKE_KEY, **(env or {})},
         cwd=home,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
 
 
@@ -68,7 +70,7 @@ def outputs(events):
     return "".join(item["aggregated_output"] for item in items if item["type"] == "command_execution")
 
 
-def test_the_defaults_shipped_take_effect(etc, home, stub):
+def test_the_key_stays_out_of_the_models_shell(etc, home, stub):
     prompt = "[[run:env]] [[run:cat ~/.codex/shell_snapshots/* 2>/dev/null; true]]"
     options = ("--sandbox", "danger-full-access")
     etc.mkdir(parents=True)
@@ -79,23 +81,92 @@ def test_the_defaults_shipped_take_effect(etc, home, stub):
     assert result["changed"] and result["checked"] and result["files"] == [str(etc / "config.toml")]
     events, rc, errors = turn(etc, home, stub, prompt, *options)
     assert rc == 0 and "HOME=" in outputs(events) and FAKE_KEY not in outputs(events), errors
-    features = on_such_a_host(etc, home, [str(native_codex()), "features", "list"]).stdout
-    states = {line.split()[0]: line.split()[-1] for line in features.splitlines()}
-    assert (states["plugins"], states["unbounded_connection_retries"]) == ("false", "false")
 
 
-def test_a_tenant_cannot_loosen_policy(etc, home, stub):
-    wanted = {"allowed_sandbox_modes": ["read-only"], "allowed_approval_policies": ["never"]}
-    assert policy(etc, requirements=wanted)["checked"]
-    prompt = "[[run:touch ~/written && echo wrote]]"
-    (home / ".codex" / "config.toml").write_text(
-        'sandbox_mode = "danger-full-access"\napproval_policy = "on-request"\n'
-    )
-    attempts = [(), ("--sandbox", "danger-full-access"), ("--config", 'sandbox_mode="danger-full-access"')]
-    for options in attempts:
-        events, _rc, _errors = turn(etc, home, stub, prompt, *options)
-        assert "wrote" not in outputs(events)
-        assert not (home / "written").exists()
+@pytest.mark.parametrize(
+    ("left_out", "asked"),
+    [((), None), (("features", "plugins"), "github.com:443"), (("analytics", "enabled"), "ab.chatgpt.com:443")],
+)
+def test_a_turn_talks_to_the_model_alone(etc, home, stub, left_out, asked):
+    config = without(shipped("codex_cli_config"), *left_out)
+    assert policy(etc, config=config)["checked"]
+    with Proxy() as proxy:
+        env = {**proxy.environment(), "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
+        _events, rc, errors = turn(etc, home, stub, "[[run:sleep 1]]", env=env)
+    assert rc == 0, errors
+    if asked:
+        assert asked in proxy.asked
+    else:
+        assert proxy.asked == []
+        assert not (home / ".codex" / ".tmp").exists()
+
+
+def without(config, section=None, setting=None):
+    """The configuration, one setting left out."""
+    if section:
+        config[section] = {name: value for name, value in config[section].items() if name != setting}
+    return {name: value for name, value in config.items() if value}
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_a_turn_that_cannot_connect_ends(etc, home, stub, bounded):
+    left_out = () if bounded else ("features", "unbounded_connection_retries")
+    assert policy(etc, config=without(shipped("codex_cli_config"), *left_out))["checked"]
+    stub.stop()
+    argv = [str(native_codex()), "exec", "--experimental-json", "--skip-git-repo-check"]
+    if "ALIVE_TRIALS" in os.environ:  # as everybody has it: half a minute
+        argv += ["--config", f'openai_base_url="{stub.base_url}"']
+    else:
+        quick = 'env_key="CODEX_API_KEY", wire_api="responses", request_max_retries=0, stream_max_retries=1'
+        provider = f'{{name="quick", base_url="{stub.base_url}", {quick}}}'
+        argv += ["--config", f"model_providers.quick={provider}", "--config", 'model_provider="quick"']
+    with on_such_a_host(etc, home, [*argv, "hello"]) as process:
+        for line in process.stdout:
+            if "waiting for network" in line:  # it would for ever
+                assert not bounded
+                process.kill()
+                return
+        assert bounded and process.wait() == 1
+        assert json.loads(line)["type"] == "turn.failed"
+
+
+LOOSE = 'sandbox_mode = "danger-full-access"\napproval_policy = "never"\n'
+ATTEMPTS = {
+    "nothing": (),
+    "flag": ("--sandbox", "danger-full-access"),
+    "override": ("--config", 'sandbox_mode="danger-full-access"', "--config", 'approval_policy="never"'),
+    "bypass": ("--dangerously-bypass-approvals-and-sandbox",),
+    "permissions": ("--config", 'default_permissions=":danger-full-access"'),
+    "profile": ("--profile", "loose"),
+    "without-configuration": ("--ignore-user-config", "--ignore-rules", "--approve-for-me"),
+    "other-home": (),
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_a_tenant_cannot_loosen_policy(etc, home, stub, attempt):
+    wanted = {"allowed_sandbox_modes": ["read-only"], "allowed_approval_policies": ["untrusted"]}
+    assert policy(etc, requirements=wanted, config=shipped("codex_cli_config"))["checked"]
+    other = home / "other"
+    other.mkdir()
+    for file in ("config.toml", "requirements.toml", "loose.config.toml"):
+        text = LOOSE if "config" in file else 'allowed_sandbox_modes = ["danger-full-access"]\n'
+        for folder in (home / ".codex", other):
+            (folder / file).write_text(text)
+    os.chown(other, TENANT, TENANT)
+    env = {"CODEX_HOME": str(other)} if attempt == "other-home" else {}
+    events, _rc, errors = turn(etc, home, stub, "[[run:touch ~/written]]", *ATTEMPTS[attempt], env=env)
+    assert events[-1]["type"] == "turn.completed", errors
+    assert not (home / "written").exists()
+    rollout = next(home.rglob("rollout-*.jsonl")).read_text().splitlines()
+    context = next(entry["payload"] for entry in map(json.loads, rollout) if entry["type"] == "turn_context")
+    assert (context["sandbox_policy"]["type"], context["approval_policy"]) == ("read-only", "untrusted")
+
+
+def test_without_policy_a_tenant_may_do_so(etc, home, stub):
+    etc.mkdir(parents=True)
+    turn(etc, home, stub, "[[run:touch ~/written]]", *ATTEMPTS["bypass"])
+    assert (home / "written").exists()
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,24 @@ def test_upgrades_goes_back_and_forth(host):
         assert host.says() == f"codex-cli {version}"
 
 
+def test_what_check_mode_foresees_comes_true(host):
+    host.npm("install", f"@openai/codex@{OLD}")
+    for version, options in [
+        (NEW, {}),
+        (NEXT, {"state": "present"}),
+        (NEXT, {}),
+        ("previous", {}),
+        (NEXT, {"keep": 0}),
+    ]:
+        told = host.release(version, check=True, **options)
+        done = host.release(version, **options)
+        assert done["changed"] and done["diff"]["before"] != done["diff"]["after"]
+        assert [told[key] for key in ("diff", "version", "previous")] == [
+            done[key] for key in ("diff", "version", "previous")
+        ]
+    assert host.versions() == {NEXT}
+
+
 def test_there_may_be_no_previous_release(host):
     host.release(OLD)
     host.release(NEW, state="present")
@@ -242,7 +260,8 @@ def test_going_far_back_warns(host, tmp_path):
     host.registry.add(build_release(tmp_path, "0.140.0")[0])
     host.registry.add(build_release(tmp_path, "0.140.0")[1])
     host.release(OLD)
-    assert "cannot read all sessions" in host.release("0.140.0")["warnings"][0]
+    for check in (True, False):
+        assert "cannot read all sessions" in host.release("0.140.0", check=check)["warnings"][0]
 
 
 @pytest.mark.parametrize(

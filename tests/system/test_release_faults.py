@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -78,7 +79,7 @@ def test_a_registry_that_fails(registry, params, fault, told):
 def test_a_registry_that_is_silent(registry, params):
     registry.fault = Fault(silent=True)
     result = run_module("codex_release", {**params, "timeout": 4}, env=ENV)
-    assert "took longer than 4 s" in result["msg"]
+    assert "took longer than 4 s: raise timeout, or look at the network" in result["msg"]
     assert_old_works(params)
     assert_clean(params, OLD)
 
@@ -195,7 +196,8 @@ def test_killed_at_any_moment(registry, params, victim):
         time.sleep((trial + random.random()) * whole / TRIALS)  # the moment of the kill is what is tried
         pid = process.pid if victim == "module" else npm_of(process.pid)
         if pid is not None:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL)
         process.communicate()
         said = subprocess.run([params["bin"], "--version"], capture_output=True, text=True, check=True).stdout
         assert said.strip() in (f"codex-cli {OLD}", f"codex-cli {NEW}")

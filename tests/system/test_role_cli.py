@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from support.debs import archive
+from support.hosts import Fleet as Hosts
 from support.modules import result_of, run_module, start_module
 from support.registry import Fault, Registry
 from support.releases import build_release
@@ -35,7 +37,7 @@ class Fleet:
 
     def __init__(self, root, registry):
         self.root = root
-        self.hosts = ("one", "two", "three")
+        self.hosts = ("one", "two")
         self.registry = registry
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         hosts = {
@@ -100,6 +102,9 @@ def test_the_control_node_downloads_once_for_all_with_a_token_that_nobody_sees(f
 
     fleet.registry.stop()
     assert set(fleet.play(NEW)[1].values()) == {0}
+    os.truncate(os.path.realpath(f"{fleet.root}/two/bin/codex"), 0)
+    assert fleet.play(NEW)[1].pop("two")
+    assert fleet.says() == {f"codex-cli {NEW}\n"}
 
 
 def test_a_registry_that_refuses_is_told_before_a_host_is_touched(fleet):
@@ -149,3 +154,28 @@ def test_tarballs_that_cannot_be_had(kept, registry, fault, told):
     result = run_module("codex_tarballs", {**kept, "version": NEW, "timeout": 3}, env={"npm_config_fetch_retries": "0"})
     assert "npm pack @openai/codex@0.161.0" in result["msg"] and told in result["msg"]
     assert os.listdir(kept["directory"]) == [".lock"]
+
+
+@pytest.mark.root
+def test_the_distributions_npm_is_installed_where_asked(tmp_path, tarballs):
+    with Hosts("test-role-cli").started("worker") as hosts, Registry(tarballs, bind=hosts.gateway) as registry:
+        worker = hosts.hosts["worker"]
+        variables = {"codex_cli_registry": registry.url, "codex_cli_version": NEW, "codex_cli_config": {}}
+        variables["codex_cli_install_npm"] = True
+        play = {"hosts": "all", "become": True, "gather_facts": False, "roles": ["alive.codex.codex_cli"]}
+        (tmp_path / "play.json").write_text(json.dumps([{**play, "vars": variables}]))
+
+        def run():
+            argv = ["ansible-playbook", "-i", hosts.inventory, tmp_path / "play.json"]
+            env = {**os.environ, "ANSIBLE_HOME": str(tmp_path / "ansible"), "ANSIBLE_NOCOLOR": "1"}
+            return subprocess.run(argv, capture_output=True, text=True, env=env, check=False).stdout
+
+        (worker.root / "etc/apt/sources.list").write_text("")
+        told = run()
+        assert "distribution's packages nodejs and npm cannot be installed (E: Unable to locate package" in told
+        archive(worker.root / "srv/debian")
+        (worker.root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/debian ./\n")
+        worker.run("apt-get", "update")
+        told = run()
+        assert "failed=0" in told and "changed=2" in told, told
+        assert worker.run("codex", "--version").stdout == f"codex-cli {NEW}\n"

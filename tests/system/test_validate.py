@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.alive.codex.plugins.action.codex_validate import judge, read_requirements
+from ansible_collections.alive.codex.plugins.module_utils._process import STANDARD_PATH
 from packaging.version import Version
 from support.modules import run_module
 from support.packages import CODEX_VERSION, native_codex, npm_install
@@ -45,7 +46,7 @@ def validate(path, *, requires=None, min_version=None, **options):
 @pytest.mark.parametrize("version", TRIED)
 def test_real_releases(version):
     printed, modern = RELEASES[version]
-    launcher = npm_install("@openai/codex", version).parents[2].parent / "bin" / "codex"
+    launcher = npm_install("@openai/codex", version).parents[3] / "bin" / "codex"
     result = validate(launcher, min_version="0.44")
     assert result["version"] == printed
     assert result["interpreter"] == ("/usr/bin/env sh" if version == "0.1.2504172351" else "/usr/bin/env node")
@@ -88,6 +89,14 @@ def codex(open_dir):
     return make
 
 
+MODULE_ENVIRONMENT = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+
+
+def module_command(options):
+    """The module as a command, for where another process must be around it."""
+    return [sys.executable, "-m", "support.modules", "codex_validate", options]
+
+
 def problems_of(path, **options):
     return "\n".join(validate(path, **options)["problems"])
 
@@ -119,7 +128,7 @@ def test_everything_wrong_is_told_at_once(codex):
     ("body", "told"),
     [
         ("sleep 300", "did not end within"),
-        ("echo hello; echo 1.2", "printed 'hello\\n1.2', which holds no version: is that Codex?"),
+        ("echo hello; echo 1.2", "printed 'hello\\n1.2', which holds no version: that is not Codex, install it there"),
         ("echo broken >&2; exit 3", "ended with rc 3: broken: install this release again"),
         ("kill -SEGV $$", "was killed by signal 11"),
     ],
@@ -137,6 +146,26 @@ def test_interpreters_that_are_not_there(codex):
     assert f"is a script for {private}, which 54321:54321 cannot run" in problems_of(codex("", str(private)))
 
 
+def test_npms_launcher_where_the_tenant_has_no_node():
+    launcher = npm_install("@openai/codex", CODEX_VERSION).parents[3] / "bin" / "codex"
+    nodes = {os.path.realpath(f"{folder}/node") for folder in STANDARD_PATH.split(":")}
+    hidden = [f'mount --bind /dev/null "{node}"' for node in nodes if os.path.exists(node)]
+    options = json.dumps({"path": str(launcher), "user": USER})
+    script = "; ".join([*hidden, 'exec "$@"'])
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", *module_command(options)],
+        capture_output=True,
+        text=True,
+        env=MODULE_ENVIRONMENT,
+        check=True,
+    )
+    told = [check["detail"] for check in json.loads(done.stdout)["findings"]["checks"] if not check["ok"]]
+    assert told == [
+        f"{launcher.resolve()} is a script for node, which {USER} does not find (PATH {STANDARD_PATH}): install node "
+        "there, or let codex_release put the native binary at the stable path"
+    ]
+
+
 def test_a_truncated_binary(codex):
     path = codex()
     with native_codex().open("rb") as binary:
@@ -150,7 +179,7 @@ def test_links_and_what_is_not_there(open_dir):
     assert problems_of(link) == f"{link} is a dangling link to /nowhere/codex: install Codex again"
     assert "cannot be opened (No such file or directory)" in problems_of("/nowhere/codex")
     assert "there is no nosuchcodex in /" in problems_of("nosuchcodex")
-    assert "its platform package @openai/codex-linux-" in problems_of(open_dir)
+    assert "has no native binary, which the platform package @openai/codex-linux-" in problems_of(open_dir)
     link.unlink()
     os.mkfifo(link)
     assert "is no regular file" in problems_of(link)
@@ -166,8 +195,8 @@ def test_a_package_whose_platform_package_is_missing(open_dir):
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_host_without_user_namespaces(strict):
     options = json.dumps({"path": str(native_codex()), "user": USER, "sandbox": strict})
-    module = [sys.executable, "-m", "support.modules", "codex_validate", options]
-    checks = {check["name"]: check for check in json.loads(without_namespaces(module))["findings"]["checks"]}
+    told = json.loads(without_namespaces(module_command(options)))
+    checks = {check["name"]: check for check in told["findings"]["checks"]}
     assert checks["sandbox"]["ok"] is not strict
     assert "54321:54321 cannot use" in checks["sandbox"]["detail"]
 
@@ -181,7 +210,7 @@ def without_namespaces(argv):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        env=MODULE_ENVIRONMENT,
     )
     while os.readlink(f"/proc/{process.pid}/ns/user") == os.readlink("/proc/self/ns/user"):
         time.sleep(0.01)
