@@ -50,8 +50,8 @@ def failure_text(failures: Mapping[str, str], total: int, changed: int) -> str:
     """All failures in a few sentences, and what was done all the same."""
     kinds = [f"{abridged(names, limit=5)}: {why}" for why, names in _grouped(failures)]
     return (
-        f"{len(failures)} of {total} workspaces could not be brought into their state; the other"
-        f" {total - len(failures)} were, and {changed} changed. {abridged(kinds, '; ')}"
+        f"{len(failures)} of {total} workspaces failed, and stopped no other: {changed} changed."
+        f" {abridged(kinds, '; ')}"
     )
 
 

@@ -356,7 +356,7 @@ class TestModule:
     def test_failures_are_listed_after_everything_else_was_done(self, root, ansible):
         result = ansible(workspaces=[{"name": "alpha", "user": "no-such-user"}, own("beta")])
         assert result["failed"] and result["changed"]
-        assert result["msg"].startswith("1 of 2 workspaces could not be brought into their state; the other 1 were")
+        assert result["msg"].startswith("1 of 2 workspaces failed, and stopped no other: 1 changed. alpha: ")
         assert result["failures"][0]["workspaces"] == ["alpha"]
         assert (root / "beta/.codex").is_dir()
 

@@ -166,7 +166,7 @@ def test_ten_thousand_failures_are_told_in_little():
     failures = {f"ws-{n:05d}": "disk full" for n in range(10_000)} | {"odd": "is a FIFO"}
     text = _workspacereport.failure_text(failures, 12_000, 5)
     assert text == (
-        "10001 of 12000 workspaces could not be brought into their state; the other 1999 were, and 5 changed."
+        "10001 of 12000 workspaces failed, and stopped no other: 5 changed."
         " ws-00000, ws-00001, ws-00002, ws-00003, ws-00004 and 9995 more: disk full; odd: is a FIFO"
     )
     assert _workspacereport.failures_by_kind(failures)[1] == {"workspaces": ["odd"], "msg": "is a FIFO"}
