@@ -18,7 +18,8 @@ description:
     not believed, as npm ends well without the package that holds the binary.
   - A plain C(npm install -g) found in npm's tree becomes a release to go back to, if it is complete. A file found at
     O(bin) is kept below O(prefix), in C(replaced/).
-  - Two runs on one host wait for each other. What a killed run left is removed by the next.
+  - Two runs on one host wait for each other, and a run waits for somebody's own C(npm) that is changing the package in
+    npm's tree. What a killed run left is removed by the next.
 options:
   version:
     description:
@@ -90,7 +91,7 @@ options:
       - The default is V(nobody) for root, else the user who runs the module, who can be nobody else.
     type: str
   timeout:
-    description: Seconds that npm may take, and that another run is waited for.
+    description: Seconds that npm may take, and that another run, or somebody's own npm, is waited for.
     type: int
     default: 900
 attributes:
