@@ -121,7 +121,7 @@ def _parse_one(
     if state != "present" and state != "absent":
         problems.append(f"the workspace {name!r} cannot be {state!r}: state is present or absent")
     if user is None:
-        if state == "present" and uid is None:
+        if state == "present" and get("uid") is None:
             problems.append(f"the workspace {name!r} has no owner: give user or uid")
     elif not isinstance(user, str) or not user:
         problems.append(f"the workspace {name!r} cannot have the user {user!r}: give a name, or uid for a number")

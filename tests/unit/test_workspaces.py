@@ -89,6 +89,10 @@ def test_all_that_is_wrong_is_told_at_once():
     assert problems([{"name": f"n{n}"} for n in range(1000)]).endswith("give user or uid and 990 more")
 
 
+def test_a_wrong_owner_is_not_called_none():
+    assert "has no owner" not in problems([{"name": "a", "uid": 0}])
+
+
 def test_numbers_may_come_as_text():
     """As templates of older releases of Ansible give them."""
     (workspace,) = _workspacelist.parse_json('[{"name": "a", "uid": "12", "gid": "13"}]', {})
