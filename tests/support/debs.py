@@ -32,12 +32,16 @@ def archive(folder: Path) -> None:
 
 
 def _downloaded() -> list[Path]:
-    folder = cache_dir() / "debs"
-    folder.mkdir(exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    """Packages of this machine's own release, which the hosts have too; downloaded at the first call."""
+    folder = cache_dir() / f"debs-{rootfs.machine_mirror().suite}"
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if len(list(folder.glob("*.deb"))) < len(FROM_DEBIAN):
-            subprocess.run(["apt-get", "download", *FROM_DEBIAN], check=True, cwd=folder, capture_output=True)
+        if not folder.exists():
+            staging = folder.with_suffix(".staging")
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            subprocess.run(["apt-get", "download", *FROM_DEBIAN], check=True, cwd=staging, capture_output=True)
+            staging.rename(folder)
     return sorted(folder.glob("*.deb"))
 
 
