@@ -34,6 +34,8 @@ _KINDS = {
 
 def printable(name: str) -> str:
     """A file name as text that any terminal and JSON can hold: control characters and invalid UTF-8 are escaped."""
+    if name.isprintable():
+        return name
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
 
 

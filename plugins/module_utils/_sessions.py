@@ -24,7 +24,6 @@ ROLLOUT_ID = slice(28, 64)
 CLAUDE_TRANSCRIPT = re.compile(rf"({_UUID})\.jsonl")
 # What a session header calls the session that it continues, was forked from, or was spawned by.
 _PARENT_KEYS = ("forked_from_id", "parent_thread_id", "thread_id")
-_PARENT_HINTS = (b'"forked_from_id"', b'"parent_thread_id"', b'"history_base"')
 
 
 class Session(NamedTuple):
@@ -90,7 +89,8 @@ class Plan(NamedTuple):
 def parents_in_header(line: bytes) -> frozenset[str]:
     """The sessions that a rollout's first line says it depends on. A line that nobody can read depends on nothing: the
     CLI cannot resume such a session either."""
-    if not any(hint in line for hint in _PARENT_HINTS):
+    # A look at the bytes first: a million lines are read in a run, and few of them name another session.
+    if b'"forked_from_id"' not in line and b'"parent_thread_id"' not in line and b'"history_base"' not in line:
         return frozenset()
     try:
         payload = json.loads(line)["payload"]

@@ -222,6 +222,27 @@ def test_a_locked_database_costs_that_tenants_turn(root, hostile, bystander, mon
     assert_pruned(prune(root), hostile)
 
 
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_database_costs_its_rows_only(root, hostile, bystander, put):
+    plant(hostile)
+    put(hostile.codex / "state_5.sqlite")
+    result = prune(root)
+    assert report_of(result, hostile)["pruned"] == 1
+    assert "state_5.sqlite is not a regular file" in report_of(result, hostile)["problems"][0]
+    assert_pruned(result, bystander)
+
+
+def test_a_fifo_beside_a_database_is_not_waited_for(root, hostile, bystander, monkeypatch):
+    from ansible_collections.alive.codex.plugins.module_utils import _prune, _tenant
+
+    monkeypatch.setattr(_prune, "Limits", lambda: _tenant.Limits(seconds=3.0))
+    plant(hostile)
+    databases(hostile, THREADS)
+    for beside in ("-wal", "-journal", "-shm"):
+        os.mkfifo(hostile.codex / f"state_5.sqlite{beside}")
+    assert_pruned(prune(root), bystander)
+
+
 def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkeypatch):
     """A trigger without end, and a view in a table's place."""
     from ansible_collections.alive.codex.plugins.module_utils import _prune, _tenant
