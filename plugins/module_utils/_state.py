@@ -23,6 +23,7 @@ except ImportError:  # distributions that split Python up may lack it
 
 BUSY_SECONDS = 10.0
 _DATABASE = re.compile(r"[a-z_]+_[0-9]+\.sqlite")
+_FILE = re.compile(rf"{_DATABASE.pattern}(?:-wal|-shm|-journal)?")
 # Rows that are read at a time.
 _ROWS = 10_000
 # What SQLite attaches to one connection, besides its main database.
@@ -48,10 +49,11 @@ class StateDatabases:
     """All the databases in ``.codex`` as one connection, so that one transaction covers them."""
 
     def __init__(self, codex_fd: int) -> None:
-        names = sorted(name for name in os.listdir(codex_fd) if _DATABASE.fullmatch(name))
-        self.names = [name for name in names if _is_file(name, codex_fd)]
-        if names != self.names:
-            raise Strange(f"{(set(names) - set(self.names)).pop()} is not a regular file")
+        # SQLite opens what lies beside a database too, and would wait for a FIFO there.
+        for name in filter(_FILE.fullmatch, os.listdir(codex_fd)):
+            if not _is_file(name, codex_fd):
+                raise Strange(f"{name} is not a regular file")
+        self.names = names = sorted(filter(_DATABASE.fullmatch, os.listdir(codex_fd)))
         self._columns: dict[str, set[str]] = {}
         if not names:
             return

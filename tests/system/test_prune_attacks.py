@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import multiprocessing
 import os
@@ -184,7 +185,7 @@ def test_a_clock_that_was_set_back_prunes_nothing(root, bystander):
 
 def databases(workspace: Workspace, *statements: str, name: str = "state_5.sqlite") -> Path:
     path = workspace.codex / name
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
     os.chown(path, workspace.uid, workspace.uid)
@@ -222,25 +223,20 @@ def test_a_locked_database_costs_that_tenants_turn(root, hostile, bystander, mon
     assert_pruned(prune(root), hostile)
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
 @pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_database_costs_its_rows_only(root, hostile, bystander, put):
+def test_what_is_no_database_costs_its_rows_only(root, hostile, bystander, monkeypatch, put, suffix):
+    from ansible_collections.alive.codex.plugins.module_utils import _prune_home
+
+    monkeypatch.setattr(_prune_home, "_DELETE_SECONDS", 0.5)  # the CLI itself waits for a FIFO
     plant(hostile)
-    put(hostile.codex / "state_5.sqlite")
+    if suffix:
+        databases(hostile, THREADS)
+    put(hostile.codex / f"state_5.sqlite{suffix}")
     result = prune(root)
     assert report_of(result, hostile)["pruned"] == 1
-    assert "state_5.sqlite is not a regular file" in report_of(result, hostile)["problems"][0]
+    assert f"state_5.sqlite{suffix} is not a regular file" in report_of(result, hostile)["problems"][0]
     assert_pruned(result, bystander)
-
-
-def test_a_fifo_beside_a_database_is_not_waited_for(root, hostile, bystander, monkeypatch):
-    from ansible_collections.alive.codex.plugins.module_utils import _prune, _tenant
-
-    monkeypatch.setattr(_prune, "Limits", lambda: _tenant.Limits(seconds=3.0))
-    plant(hostile)
-    databases(hostile, THREADS)
-    for beside in ("-wal", "-journal", "-shm"):
-        os.mkfifo(hostile.codex / f"state_5.sqlite{beside}")
-    assert_pruned(prune(root), bystander)
 
 
 def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkeypatch):
