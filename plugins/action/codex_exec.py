@@ -211,7 +211,7 @@ class _Watch:
             try:
                 with _deadline(_lease.POLL_SECONDS + HANGS_AFTER):
                     done = self._execute(_lease.poll_script(self._directory, number))
-            except (AnsibleConnectionFailure, _Hangs) as error:
+            except (AnsibleError, _Hangs) as error:  # ansible-core 2.17: not always AnsibleConnectionFailure
                 if time.monotonic() - reached > grace:
                     self._end = None
                     message = f"the connection was lost for more than {grace:g} s, and the target ends the turn"
