@@ -74,8 +74,7 @@ class Fleet:
 
     def says(self):
         return {
-            subprocess.run([f"{self.root}/{name}/bin/codex", "--version"], capture_output=True, text=True).stdout
-            for name in self.hosts
+            subprocess.check_output([f"{self.root}/{name}/bin/codex", "--version"], text=True) for name in self.hosts
         }
 
     def downloads(self):

@@ -102,7 +102,13 @@ def test_what_a_process_that_ended_could_not_tell_is_looked_at_again(monkeypatch
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
     monkeypatch.setattr(_process, "_WORTH_A_PROCESS", 1)
     this = os.getpid()
-    found = _process.filtered(range(7), lambda number: number % 2 == 0 if os.getpid() == this else os._exit(1))
+
+    def is_even(number):
+        if os.getpid() != this:
+            os._exit(1)
+        return number % 2 == 0
+
+    found = _process.filtered(range(7), is_even)
     assert found == [0, 2, 4, 5, 6]
 
 
