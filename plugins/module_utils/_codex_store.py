@@ -181,14 +181,15 @@ class CodexStore:
                         if now - size.modified > age:
                             yield f"{directory}/{name}", size.bytes
 
-    def forgotten_logs(self, now: float) -> list[str]:
-        """Write-ahead logs that nobody has written to for a while."""
-        found = []
+    def forgotten_logs(self, now: float) -> dict[str, int]:
+        """Write-ahead logs that nobody has written to for a while, and their bytes."""
+        found = {}
         for name in self.home.names(ROOT):
             if _WAL.fullmatch(name):
-                info = self.home.stat(f"{ROOT}/{name}")
-                if info.st_size and now - info.st_mtime > _WAL_AGE:
-                    found.append(name)
+                with contextlib.suppress(FileNotFoundError):  # the CLI removes it when it closes the database
+                    info = self.home.stat(f"{ROOT}/{name}")
+                    if info.st_size and now - info.st_mtime > _WAL_AGE:
+                        found[name] = used(info)
         return found
 
     def remove_empty_dates(self, now: float, taken: Mapping[str, int], dry_run: bool) -> int:

@@ -303,7 +303,7 @@ class HomePruner:
         if not logs:
             return
         self.swept += len(logs)
-        self.swept_bytes += sum(self.home.size(f".codex/{name}").bytes for name in logs)
+        self.swept_bytes += sum(logs.values())
         if not self.orders.dry_run:
             try:
                 with StateDatabases(self.home.directory(".codex")) as state:

@@ -51,7 +51,7 @@ class StateDatabases:
     def __init__(self, codex_fd: int) -> None:
         # SQLite opens what lies beside a database too, and would wait for a FIFO there.
         for name in filter(_FILE.fullmatch, os.listdir(codex_fd)):
-            if not _is_file(name, codex_fd):
+            if _is_other(name, codex_fd):
                 raise Strange(f"{name} is not a regular file")
         self.names = names = sorted(filter(_DATABASE.fullmatch, os.listdir(codex_fd)))
         self._columns: dict[str, set[str]] = {}
@@ -205,8 +205,12 @@ def _understood(error: sqlite3.Error) -> Exception:
     return Strange(f"SQLite says: {text}")
 
 
-def _is_file(name: str, dir_fd: int) -> bool:
-    return stat.S_ISREG(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+def _is_other(name: str, dir_fd: int) -> bool:
+    """Whether it is there, and no regular file. The CLI removes its logs when it closes a database."""
+    try:
+        return not stat.S_ISREG(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _identifier(name: str) -> str:

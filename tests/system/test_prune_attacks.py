@@ -239,6 +239,15 @@ def test_what_is_no_database_costs_its_rows_only(root, hostile, bystander, monke
     assert_pruned(result, bystander)
 
 
+def test_a_log_that_goes_while_we_look_is_no_problem(root, hostile, monkeypatch):
+    """A CLI that closes a database removes what lies beside it."""
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*listdir(path), *(["state_5.sqlite-wal"] * isinstance(path, int))])
+    plant(hostile)
+    databases(hostile, THREADS)
+    assert_pruned(prune(root), hostile)
+
+
 def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkeypatch):
     """A trigger without end, and a view in a table's place."""
     from ansible_collections.alive.codex.plugins.module_utils import _prune, _tenant
