@@ -19,7 +19,7 @@ from ansible_collections.alive.codex.plugins.module_utils._prune_home import MAX
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
 from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES, UUID, Rules
 from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel, Job, Limits, Sink, run_jobs
-from ansible_collections.alive.codex.plugins.module_utils._units import format_size, parse_age, parse_size
+from ansible_collections.alive.codex.plugins.module_utils._units import counted, format_size, parse_age, parse_size
 
 # The options of the module, and so the keys of the script's configuration.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -138,15 +138,15 @@ def summary(result: dict[str, Any], dry_run: bool) -> str:
             lines.append(f"{report['name']}: {_in_words(report, dry_run)}")
     lines += [f"PROBLEM: {text}" for text in result["problems"]]
     totals = result["totals"]
-    lines.append(f"{totals['workspaces']} workspaces: {_in_words(totals, dry_run)}")
+    lines.append(f"{counted(totals['workspaces'], 'workspace')}: {_in_words(totals, dry_run)}")
     return "\n".join(lines)
 
 
 def _in_words(counts: dict[str, Any], dry_run: bool) -> str:
     verb = "would prune" if dry_run else "pruned"
-    text = f"{verb} {counts['pruned']} sessions ({format_size(counts['pruned_bytes'])})"
+    text = f"{verb} {counted(counts['pruned'], 'session')} ({format_size(counts['pruned_bytes'])})"
     if counts["swept"]:
-        text += f" and {counts['swept']} leftovers ({format_size(counts['swept_bytes'])})"
+        text += f" and {counted(counts['swept'], 'leftover')} ({format_size(counts['swept_bytes'])})"
     text += f"; {counts['kept']} stay ({format_size(counts['kept_bytes'])})"
     reasons = [f"{counts[key]} {word}" for key, word in (("in_use", "in use"), ("needed", "needed")) if counts[key]]
     return text + (f", of them {' and '.join(reasons)}" if reasons else "")

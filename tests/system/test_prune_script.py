@@ -81,7 +81,7 @@ def test_a_run_prunes_logs_and_says_so(start, home, tmp_path):
     aged, fresh = session(home, 40), session(home, 1)
     own(home)
     shown = start("--check", root=str(home.parent), check=0)
-    assert "acme: would prune 1 sessions" in shown.stdout and aged.exists()
+    assert "acme: would prune 1 session " in shown.stdout and aged.exists()
     assert not (tmp_path / "log" / "runs.log").exists()
     quiet = start("--cron", root=str(home.parent), check=0)
     assert (quiet.stdout, quiet.stderr) == ("", "")
@@ -209,5 +209,5 @@ def test_an_unprivileged_user_prunes_what_is_its_own(script, home):
     )
     assert end.returncode == 1
     assert "foreign: belongs to 61304:61304, and only root or that user can work there" in end.stderr
-    assert "pruned 1 sessions" in end.stdout
+    assert "pruned 1 session " in end.stdout
     assert not own_aged.exists() and foreign_aged.exists()

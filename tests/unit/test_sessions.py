@@ -206,3 +206,8 @@ def test_what_is_no_size_is_refused(text):
 )
 def test_sizes_for_people(count, text):
     assert _units.format_size(count) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])
+def test_numbers_of_things_are_written_as_people_do(number, text):
+    assert _units.counted(number, "session") == text
