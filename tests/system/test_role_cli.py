@@ -141,16 +141,17 @@ def test_tarballs_are_kept_whole(kept, registry):
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "seconds", "told"),
     [
-        (Fault(status=404), "404"),
-        (Fault(corrupt=True), "corrupted"),
-        (Fault(silent=True), "took longer than 3 s"),
+        (Fault(status=404), 60, "404"),
+        (Fault(corrupt=True), 60, "corrupted"),
+        (Fault(silent=True), 3, "took longer than 3 s"),
     ],
 )
-def test_tarballs_that_cannot_be_had(kept, registry, fault, told):
+def test_tarballs_that_cannot_be_had(kept, registry, fault, seconds, told):
     registry.fault = fault
-    result = run_module("codex_tarballs", {**kept, "version": NEW, "timeout": 3}, env={"npm_config_fetch_retries": "0"})
+    options = {**kept, "version": NEW, "timeout": seconds}
+    result = run_module("codex_tarballs", options, env={"npm_config_fetch_retries": "0"})
     assert "npm pack @openai/codex@0.161.0" in result["msg"] and told in result["msg"]
     assert os.listdir(kept["directory"]) == [".lock"]
 
