@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-import zlib
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from ansible_collections.alive.codex.plugins.module_utils import _toml, _tomldoc, _tomledit
+from ansible_collections.alive.codex.plugins.module_utils import _packing, _toml, _tomldoc, _tomledit
 
 _MAX_ID = (1 << 32) - 2
 _KEYS = {"name", "state", "user", "uid", "gid", "config"}
 _COMPONENT = re.compile(r"[^/\x00-\x1f\x7f\ud800-\udfff]+")
 _MODE = re.compile(r"0?[0-7]{3}")
-_PACKED = "zlib:"
 
 
 class Workspace(NamedTuple):
@@ -56,19 +53,11 @@ def name_problem(name: Any) -> str | None:
     return f"has {length} bytes, more than the 255 of a file name" if length > 255 else None
 
 
-def pack(text: str) -> str:
-    """The same for ``parse_json``, in about a tenth of the length."""
-    return _PACKED + base64.b64encode(zlib.compress(text.encode(errors="surrogatepass"), 1)).decode()
-
-
 def parse_json(text: str, defaults: Mapping[str, Any]) -> list[Workspace]:
     """``parse`` for JSON text, as it is or packed."""
     try:
-        if text.startswith(_PACKED):
-            packed = base64.b64decode(text[len(_PACKED) :])
-            text = zlib.decompress(packed).decode(errors="surrogatepass")
-        items = json.loads(text)
-    except (ValueError, zlib.error) as error:
+        items = json.loads(_packing.unpack(text))
+    except ValueError as error:
         raise InvalidRequest([f"the workspaces are not valid JSON: {error}"]) from None
     return parse(items, defaults)
 

@@ -33,6 +33,7 @@ LAYERS = {
     "pure": [
         "_args",
         "_events",
+        "_packing",
         "_schema",
         "_sessions",
         "_toml",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _workspacelist, _workspacereport
+from ansible_collections.alive.codex.plugins.module_utils import _packing, _workspacelist, _workspacereport
 from ansible_collections.alive.codex.plugins.module_utils._workspacereport import Change
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,14 +107,14 @@ def test_json_that_is_no_list_is_refused(text):
 
 def test_thousands_of_workspaces_are_packed_small():
     text = json.dumps([{"name": f"ws-{n}é", "uid": n, "config": {"a": "\ud800"}} for n in range(1, 5000)])
-    packed = _workspacelist.pack(text)
+    packed = _packing.pack(text)
     assert len(packed) < len(text) / 5
     assert problems(json.loads(text)) == problems_of_text(packed)
     good = '[{"name": "é", "uid": 7}]'
-    assert _workspacelist.parse_json(_workspacelist.pack(good), {}) == _workspacelist.parse_json(good, {})
+    assert _workspacelist.parse_json(_packing.pack(good), {}) == _workspacelist.parse_json(good, {})
 
 
-@pytest.mark.parametrize("packed", ["zlib:", "zlib:é", "zlib:AAAA", _workspacelist.pack("{")])
+@pytest.mark.parametrize("packed", ["zlib:", "zlib:é", "zlib:AAAA", _packing.pack("{")])
 def test_what_is_packed_wrongly_is_refused(packed):
     assert "are not valid JSON" in problems_of_text(packed)
 
