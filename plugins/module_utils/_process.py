@@ -17,6 +17,7 @@ import signal
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence, TypeVar
 
 _LIBC = ctypes.CDLL(None)
+_PRCTL = _LIBC.prctl  # looked up here, not by each child
 _PR_SET_PDEATHSIG = 1
 # Looking at fewer things takes no longer than starting a process.
 _WORTH_A_PROCESS = 1000
@@ -86,6 +87,12 @@ def become(identity: Identity) -> None:
     os.setgroups([])
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill this process when the one that started it ends. A change of user clears this: call it
+    afterwards."""
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -190,7 +197,7 @@ def run(
         os.umask(umask)
         if identity is not None:
             become(identity)
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which would clear it
+        die_with_parent()
 
     child = subprocess.Popen(
         list(argv),

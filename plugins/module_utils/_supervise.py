@@ -20,9 +20,8 @@ import subprocess
 import time
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
-from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become
+from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become, die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _F_SETPIPE_SZ = 1031
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -152,8 +151,7 @@ def _start(command: Command) -> _Child:
                 os.umask(command.umask)
             if command.cwd is not None:
                 os.chdir(command.cwd)
-            # If this supervisor is killed, so is the command. The kernel forgets this on a change of the UID.
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            die_with_parent()
             if os.getppid() != runner:
                 os._exit(127)
         except Exception as error:

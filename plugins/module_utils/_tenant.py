@@ -23,13 +23,11 @@ import time
 import traceback
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Protocol
 
-from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become
+from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become, die_with_parent
 
 MAX_REPORT = 8 * 2**20
 # Looked up once, not by each child.
-_LIBC = ctypes.CDLL(None)
-_PRCTL, _SYSCALL = _LIBC.prctl, _LIBC.syscall
-_PR_SET_PDEATHSIG = 1
+_SYSCALL = ctypes.CDLL(None).syscall
 _CLOSE_RANGE = 436
 _HIGHEST_FD = 2**31 - 1
 _CHUNK = 2**16
@@ -249,8 +247,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
     try:
         _close_all_but({0, 1, 2, job.directory, report, *(channel.fds if channel else ())})
         become(job.identity)
-        # Only after the drop, which clears it: nobody works on when the parent is gone.
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         os.umask(0o077)
         os.fchdir(job.directory)
         for kind, value in (
