@@ -19,7 +19,8 @@ from ansible_collections.alive.codex.plugins.module_utils._prune_home import MAX
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
 from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES, UUID, Rules
 from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel, Job, Limits, Sink, run_jobs
-from ansible_collections.alive.codex.plugins.module_utils._units import counted, format_size, parse_age, parse_size
+from ansible_collections.alive.codex.plugins.module_utils._units import format_size, parse_age, parse_size
+from ansible_collections.alive.codex.plugins.module_utils._words import counted
 
 # The options of the module, and so the keys of the script's configuration.
 OPTIONS: dict[str, dict[str, Any]] = {

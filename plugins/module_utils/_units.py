@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ages, sizes and numbers of things as people write them. Private to the collection alive.codex. Pure."""
+"""Ages and sizes as people write them. Private to the collection alive.codex. Pure."""
 
 from __future__ import annotations
 
@@ -41,8 +41,3 @@ def format_size(count: int) -> str:
         size /= 1024
         units.pop(0)
     return f"{size:.1f} {units[0]}"
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 session``, ``2 sessions``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -10,6 +10,7 @@ import re
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _packing, _toml, _tomldoc, _tomledit
+from ansible_collections.alive.codex.plugins.module_utils._words import abridged
 
 _MAX_ID = (1 << 32) - 2
 _KEYS = {"name", "state", "user", "uid", "gid", "config"}
@@ -33,12 +34,6 @@ class InvalidRequest(ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(abridged(problems, "; "))
-
-
-def abridged(items: Sequence[str], separator: str = ", ", limit: int = 10) -> str:
-    """A list in words, with a count in place of all but its first items."""
-    more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return separator.join(items[:limit]) + more
 
 
 def name_problem(name: Any) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Sequence, TypeVar
 
-from ansible_collections.alive.codex.plugins.module_utils._workspacelist import abridged
+from ansible_collections.alive.codex.plugins.module_utils._words import abridged, counted
 
 
 class Change(NamedTuple):
@@ -41,7 +41,7 @@ def diff_text(root_changes: Sequence[Change], changes: Mapping[str, Sequence[Cha
     """Every change with its detail, for ``--diff``."""
     lines = [_line(change) for change in root_changes]
     for kind, names in _grouped({name: tuple(each) for name, each in changes.items()}):
-        lines.append(f"{_counted(names)}: {', '.join(names)}")
+        lines.append(f"{counted(len(names), 'workspace')}: {', '.join(names)}")
         lines += [f"  {_line(change)}" for change in kind]
     return "".join(f"{line}\n" for line in lines)
 
@@ -71,7 +71,3 @@ def _by_path(kind: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _line(change: Change) -> str:
     return f"{change.path}: {change.what}" + (f" ({change.detail})" if change.detail else "")
-
-
-def _counted(names: Sequence[str]) -> str:
-    return "1 workspace" if len(names) == 1 else f"{len(names)} workspaces"

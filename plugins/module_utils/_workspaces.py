@@ -24,6 +24,7 @@ from ansible_collections.alive.codex.plugins.module_utils import (
     _workspacelist,
 )
 from ansible_collections.alive.codex.plugins.module_utils._process import Identity
+from ansible_collections.alive.codex.plugins.module_utils._words import abridged
 from ansible_collections.alive.codex.plugins.module_utils._workspacelist import Workspace
 from ansible_collections.alive.codex.plugins.module_utils._workspacereport import Change
 
@@ -177,10 +178,10 @@ def _owners(
             outcome.failures[workspace.name] = str(error)
     shared = _workspacelist.shared_uids((workspace.name, owner.uid) for workspace, owner in owners)
     if shared and not request.shared_uids:
-        shown = [f"UID {uid}: {_workspacelist.abridged(names, limit=3)}" for uid, names in shared.items()]
+        shown = [f"UID {uid}: {abridged(names, limit=3)}" for uid, names in shared.items()]
         outcome.warnings.append(
             "workspaces that have one UID are open to each other; set shared_uids if that is meant. "
-            + _workspacelist.abridged(shown, "; ", limit=5)
+            + abridged(shown, "; ", limit=5)
         )
     return owners
 
@@ -431,7 +432,7 @@ def _remove(request: Request, root_fd: int, workspace: Workspace, busy: Mapping[
     if info.st_uid not in (0, os.geteuid()):
         pids = [str(pid) for pid in busy.get(info.st_uid, [])]
         if pids:
-            shown = _workspacelist.abridged(pids)
+            shown = abridged(pids)
             raise Refused(f"UID {info.st_uid} still runs processes ({shown}): stop them, or set force")
     if not request.check:
         _safefs.remove_tree(workspace.name, root_fd)

@@ -41,6 +41,7 @@ LAYERS = {
         "_tomledit",
         "_units",
         "_version",
+        "_words",
         "_workspacelist",
         "_workspacereport",
     ],

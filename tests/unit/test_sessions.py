@@ -7,7 +7,7 @@ import json
 import random
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _sessions, _units
+from ansible_collections.alive.codex.plugins.module_utils import _sessions, _units, _words
 from ansible_collections.alive.codex.plugins.module_utils._sessions import Rest, Rules, Session
 from hypothesis import given
 from hypothesis import strategies as st
@@ -210,4 +210,4 @@ def test_sizes_for_people(count, text):
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])
 def test_numbers_of_things_are_written_as_people_do(number, text):
-    assert _units.counted(number, "session") == text
+    assert _words.counted(number, "session") == text
