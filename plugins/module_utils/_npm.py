@@ -15,12 +15,18 @@ import json
 import os
 import re
 import shutil
-from typing import Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE
 from ansible_collections.alive.codex.plugins.module_utils._process import Completed, processes_by_user, run
 
+# The options by which a module is told of npm.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "registry": {"type": "str"},
+    "registry_token": {"type": "str", "no_log": True},
+    "npm": {"type": "str", "default": "npm"},
+}
 OLDEST_NODE = 16
 _UPDATES = ("update", "up", "upgrade")
 _CHANGES = (*_UPDATES, "install", "i", "add", "uninstall", "un", "unlink", "remove", "rm", "r", "link", "ln")

@@ -22,22 +22,6 @@ description:
 author:
   - Alive maintainers (@alive)
 options:
-  root:
-    description: The directory that holds the workspaces' HOMEs.
-    type: path
-    default: /var/lib/claude-sessions
-  workspaces:
-    description:
-      - The names of the workspaces to prune.
-      - If not given, all of them.
-    type: list
-    elements: str
-  stores:
-    description: Whose sessions to prune.
-    type: list
-    elements: str
-    choices: [codex, claude]
-    default: [codex, claude]
   max_age:
     description:
       - How long after its last activity a session goes, as a number with V(s), V(m), V(h), V(d) or V(w).
@@ -77,6 +61,7 @@ options:
       - The time to count ages from, in seconds since the epoch.
       - If not given, the clock of the host. Meant for tests.
     type: float
+extends_documentation_fragment: [alive.codex.sessions]
 attributes:
   check_mode:
     support: full

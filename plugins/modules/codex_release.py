@@ -60,14 +60,6 @@ options:
       - The default is the first release that serves the SDK. An empty text allows all.
     type: str
     default: ">=0.44.0"
-  registry:
-    description:
-      - The address of an npm registry. By default npm's own settings decide, C(.npmrc) files and environment included.
-      - It must hold no credentials.
-    type: str
-  registry_token:
-    description: The token for O(registry). npm gets it in its environment, never in an argument.
-    type: str
   tarballs:
     description:
       - Files on the target to install from, instead of a registry. They are npm's tarballs of the package, and, from
@@ -81,10 +73,6 @@ options:
       - The digest of each of O(tarballs), by its file name. V(sha512-<base64>) as npm's registry announces it, or
         V(sha256:<hex>), V(sha384:<hex>), V(sha512:<hex>).
     type: dict
-  npm:
-    description: npm's path, or its name on C(PATH). It needs Node.js 16 or newer.
-    type: str
-    default: npm
   probe_user:
     description:
       - Who must be able to run a release, as a name, a UID, or C(UID:GID).
@@ -94,6 +82,7 @@ options:
     description: Seconds that npm may take, and that another run, or somebody's own npm, is waited for.
     type: int
     default: 900
+extends_documentation_fragment: [alive.codex.npm]
 attributes:
   check_mode:
     description: Can run in check mode, and says then what it would change.
@@ -190,7 +179,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils import _tree
 from ansible_collections.alive.codex.plugins.module_utils._install import Installer, Request
-from ansible_collections.alive.codex.plugins.module_utils._npm import NpmError, check_registry
+from ansible_collections.alive.codex.plugins.module_utils._npm import OPTIONS, NpmError, check_registry
 from ansible_collections.alive.codex.plugins.module_utils._process import Identity, current_identity, lookup_identity
 from ansible_collections.alive.codex.plugins.module_utils._release import ReleaseError, Store
 from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError, check_checksum
@@ -206,11 +195,9 @@ def main() -> None:
             "bin": {"type": "path", "default": "/usr/local/bin/codex"},
             "keep": {"type": "int", "default": 1},
             "requires": {"type": "str", "default": ">=0.44.0"},
-            "registry": {"type": "str"},
-            "registry_token": {"type": "str", "no_log": True},
             "tarballs": {"type": "list", "elements": "path"},
             "checksums": {"type": "dict"},
-            "npm": {"type": "str", "default": "npm"},
+            **OPTIONS,
             "probe_user": {"type": "str"},
             "timeout": {"type": "int", "default": 900},
         },

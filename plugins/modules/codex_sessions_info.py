@@ -15,26 +15,11 @@ description:
 author:
   - Alive maintainers (@alive)
 options:
-  root:
-    description: The directory that holds the workspaces' HOMEs.
-    type: path
-    default: /var/lib/claude-sessions
-  workspaces:
-    description:
-      - The names of the workspaces to look at.
-      - If not given, all of them.
-    type: list
-    elements: str
-  stores:
-    description: Whose sessions to look for.
-    type: list
-    elements: str
-    choices: [codex, claude]
-    default: [codex, claude]
   details:
     description: Whether to name each session, at most 10000 of each workspace.
     type: bool
     default: false
+extends_documentation_fragment: [alive.codex.sessions]
 attributes:
   check_mode:
     support: full

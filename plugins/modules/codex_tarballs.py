@@ -29,22 +29,11 @@ options:
     description: Where the tarballs are kept, in a directory for each release. Two runs wait for each other.
     type: path
     required: true
-  registry:
-    description:
-      - The address of an npm registry. By default npm's own settings decide, C(.npmrc) files and environment included.
-      - It must hold no credentials.
-    type: str
-  registry_token:
-    description: The token for O(registry). npm gets it in its environment, never in an argument.
-    type: str
-  npm:
-    description: npm's path, or its name on C(PATH). It needs Node.js 16 or newer.
-    type: str
-    default: npm
   timeout:
     description: Seconds that npm may take, and that another run is waited for.
     type: int
     default: 900
+extends_documentation_fragment: [alive.codex.npm]
 attributes:
   check_mode:
     description: Can run in check mode, and says then what it would download.
@@ -121,9 +110,7 @@ def main() -> None:
             "version": {"type": "str", "default": "latest"},
             "architecture": {"type": "str", "choices": list(PLATFORMS)},
             "directory": {"type": "path", "required": True},
-            "registry": {"type": "str"},
-            "registry_token": {"type": "str", "no_log": True},
-            "npm": {"type": "str", "default": "npm"},
+            **_npm.OPTIONS,
             "timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,

@@ -1,0 +1,28 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Which sessions a module works on."""
+
+    DOCUMENTATION = r"""
+options:
+  root:
+    description: The directory that holds the workspaces' HOMEs.
+    type: path
+    default: /var/lib/claude-sessions
+  workspaces:
+    description:
+      - The names of the workspaces.
+      - If not given, all of them.
+    type: list
+    elements: str
+  stores:
+    description: Whose sessions.
+    type: list
+    elements: str
+    choices: [codex, claude]
+    default: [codex, claude]
+"""
