@@ -13,7 +13,7 @@ import tarfile
 import time
 from typing import Iterable, Protocol
 
-from ansible_collections.alive.codex.plugins.module_utils._home import Home
+from ansible_collections.alive.codex.plugins.module_utils._home import Home, split
 from ansible_collections.alive.codex.plugins.module_utils._safefs import (
     make_directory,
     open_directory,
@@ -87,7 +87,8 @@ class ArchiveFiles:
 
 def write_archive(home: Home, paths: Iterable[str], out: Writer) -> None:
     """Packs files and trees below a HOME, named by their paths below it. OSError where one changes meanwhile."""
-    with tarfile.open(fileobj=out, mode="w|gz", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]  # any writer will do
+    # Any writer will do, though its type says otherwise.
+    with tarfile.open(fileobj=out, mode="w|gz", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
         pending = list(reversed(list(paths)))
         while pending:
             path = pending.pop()
@@ -101,7 +102,7 @@ def write_archive(home: Home, paths: Iterable[str], out: Writer) -> None:
 
 
 def _add_file(archive: tarfile.TarFile, home: Home, path: str) -> None:
-    above, _slash, name = path.rpartition("/")
+    above, name = split(path)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(name, flags, dir_fd=home.directory(above)), "rb") as file:
         info = os.fstat(file.fileno())

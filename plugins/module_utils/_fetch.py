@@ -17,6 +17,7 @@ from typing import Sequence
 from ansible_collections.alive.codex.plugins.module_utils import _npm, _tarballs, _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, Platform
 from ansible_collections.alive.codex.plugins.module_utils._inuse import locked
+from ansible_collections.alive.codex.plugins.module_utils._safefs import opened
 from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError
 from ansible_collections.alive.codex.plugins.module_utils._version import parse
 
@@ -41,15 +42,11 @@ def fetch(npm: _npm.Npm, directory: str, version: str, platform: Platform) -> bo
     """Downloads the tarballs of an exact version, unless another run has done so meanwhile; whether it had to. Raises
     NpmError, TimeoutError or OSError, and leaves what was there."""
     os.makedirs(directory, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with locked(".lock", descriptor, npm.timeout):
-            if kept(directory, version, platform):
-                return False
-            _download(npm, directory, version, platform)
-            return True
-    finally:
-        os.close(descriptor)
+    with opened(os.open(directory, os.O_RDONLY | os.O_DIRECTORY)) as dir_fd, locked(".lock", dir_fd, npm.timeout):
+        if kept(directory, version, platform):
+            return False
+        _download(npm, directory, version, platform)
+        return True
 
 
 def _download(npm: _npm.Npm, directory: str, version: str, platform: Platform) -> None:

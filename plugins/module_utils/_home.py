@@ -56,7 +56,7 @@ class Home:
             return []
 
     def stat(self, path: str) -> os.stat_result:
-        above, name = _split(path)
+        above, name = split(path)
         return os.stat(name, dir_fd=self.directory(above), follow_symlinks=False)
 
     def size(self, path: str) -> Size:
@@ -80,15 +80,15 @@ class Home:
 
     def remove(self, path: str) -> None:
         """Removes a file or a tree; nothing where it has gone already."""
-        above, name = _split(path)
+        above, name = split(path)
         try:
             remove_tree(name, self.directory(above))
         except FileNotFoundError:
             return
 
 
-def _split(path: str) -> tuple[str, str]:
-    """The directory of a path, empty for HOME itself, and its last component."""
+def split(path: str) -> tuple[str, str]:
+    """The directory of a path below HOME, empty for HOME itself, and its last component."""
     above, _slash, name = path.rpartition("/")
     return above, name
 

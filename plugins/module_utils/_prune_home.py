@@ -13,7 +13,7 @@ from typing import AbstractSet, Any, Mapping, NamedTuple, Union
 from ansible_collections.alive.codex.plugins.module_utils._archive import write_archive
 from ansible_collections.alive.codex.plugins.module_utils._claude_store import ClaudeStore
 from ansible_collections.alive.codex.plugins.module_utils._codex_store import CodexStore
-from ansible_collections.alive.codex.plugins.module_utils._home import Home
+from ansible_collections.alive.codex.plugins.module_utils._home import Home, split
 from ansible_collections.alive.codex.plugins.module_utils._inuse import open_names
 from ansible_collections.alive.codex.plugins.module_utils._process import bare_environment, current_identity, run
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
@@ -178,7 +178,7 @@ class HomePruner:
                 self.counts["pruned"] += len(removed)
                 self.counts["pruned_bytes"] += sum(session.bytes for session in removed)
                 self.listed += removed[: MAX_LISTED - len(self.listed)]
-                self.taken.update(_above(part) for session in removed for part in session.parts)
+                self.taken.update(split(part)[0] for session in removed for part in session.parts)
         kept = [session for session in window if session.id not in gone]
         self.counts["kept"] += len(kept)
         self.counts["kept_bytes"] += sum(session.bytes for session in kept)
@@ -320,10 +320,6 @@ def _joined(one: Session, other: Session) -> Session:
     """One session of two parts of it."""
     activity = max(one.activity, other.activity)
     return one._replace(activity=activity, bytes=one.bytes + other.bytes, parts=other.parts + one.parts)
-
-
-def _above(path: str) -> str:
-    return path.rpartition("/")[0]
 
 
 def _described(session: Session) -> dict[str, Any]:
