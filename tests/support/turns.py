@@ -134,11 +134,13 @@ def command_lines() -> Iterator[str]:
         yield command_line(int(path.name))
 
 
-def wait_until(condition: Callable[[], bool], limit: float = 20) -> None:
-    deadline = time.monotonic() + limit
+def wait_until(condition: Callable[[], bool], limit: float = 20, otherwise: Callable[[], object] = lambda: "") -> float:
+    """The seconds that it took; past ``limit``, a failure that shows what ``otherwise`` finds."""
+    start = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() - start < limit, f"not within {limit} s: {otherwise()}"
         time.sleep(0.02)
+    return time.monotonic() - start
 
 
 SCHEMA = {

@@ -23,6 +23,7 @@ from support.hosts import Fleet, Host
 from support.packages import native_codex
 from support.plays import Play
 from support.stub import FAKE_KEY, ResponsesStub
+from support.turns import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -71,14 +72,6 @@ def left_on(host: Host) -> list[str]:
     return of_tenant() + list(map(str, paths))
 
 
-def seconds_until(condition: Any, limit: float) -> float:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < limit, f"not within {limit} s: {of_tenant()}"
-        time.sleep(0.02)
-    return time.monotonic() - start
-
-
 def await_shown(process: subprocess.Popen[str], text: str) -> None:
     assert process.stderr and any(text in line for line in process.stderr)
 
@@ -109,7 +102,7 @@ class Trial:
         """Runs the play; the block begins once all that the model asked for runs on the host."""
         with self.play().start() as process:
             try:
-                seconds_until(lambda: set(of_tenant()) >= sleepers, 60)
+                wait_until(lambda: set(of_tenant()) >= sleepers, 60, of_tenant)
                 yield process
                 process.communicate(timeout=60)
             finally:
@@ -125,7 +118,7 @@ class Trial:
         return self.play().run(host="worker")
 
     def gone_within(self, seconds: float) -> float:
-        return seconds_until(lambda: not left_on(self.host), seconds)
+        return wait_until(lambda: not left_on(self.host), seconds, lambda: left_on(self.host))
 
     def result(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads((self.directory / "worker.json").read_text())
@@ -240,7 +233,7 @@ def test_a_tenant_that_kills_its_own_supervisor(trial: Trial) -> None:
     result = trial.run("1")
     assert (result["status"], result["failed"], result["changed"]) == ("aborted", True, True), result
     assert result["final_response"] == "one" and "supervisor was killed" in result["msg"]
-    seconds_until(lambda: not left_on(trial.host), 5)
+    wait_until(lambda: not left_on(trial.host), 5, lambda: left_on(trial.host))
 
 
 def test_a_short_cut_does_not_end_the_turn(trial: Trial, api: ResponsesStub) -> None:
