@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -67,15 +66,16 @@ def fill(root: Path) -> None:
 
 
 def pack(root: Path, place: Path) -> list[str]:
-    """The script as the role installs it."""
+    """The script as the role installs it, run by the interpreter that it names, with the role's defaults."""
     from ansible_collections.alive.codex.plugins.lookup import codex_prune_script
 
     source = Path(codex_prune_script.__file__).parents[2] / "roles/codex_prune/files/alive_codex_prune.py"
     script = place / "alive-codex-prune"
     script.write_bytes(codex_prune_script.pack(source.read_text()))
+    script.chmod(0o755)
     config = place / "prune.json"
-    config.write_text(json.dumps({"root": str(root), "log_dir": str(place / "log"), "sweep": False}))
-    return [sys.executable, "-I", str(script), "--cron", "--config", str(config)]
+    config.write_text(json.dumps({"root": str(root), "log_dir": str(place / "log")}))
+    return [str(script), "--cron", "--config", str(config)]
 
 
 @contextlib.contextmanager
