@@ -82,9 +82,16 @@ class ClaudeStore:
                 found.append(path)
         return (session, newest, total, tuple(found)) if found else None
 
-    def parents(self, watched: Container[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
+    def parents(self, unread: Container[str] = ()) -> Iterator[tuple[str, str, frozenset[str]]]:
         """Claude's sessions depend on no other."""
         return iter(())
+
+    def without_rollout(self, threads: AbstractSet[str]) -> set[str]:
+        """None of Codex's sessions is here."""
+        return set(threads)
+
+    def remember(self) -> None:
+        """There is nothing to remember of them."""
 
     def in_use(self) -> set[str]:
         """Claude locks nothing: only an open file tells, which is looked for elsewhere."""

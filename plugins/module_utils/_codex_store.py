@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import operator
 import os
 import re
-import stat
 from datetime import datetime, timezone
 from typing import AbstractSet, Container, Iterator, Mapping, Tuple
 
-from ansible_collections.alive.codex.plugins.module_utils._home import Home, beginning, first_line, used
+from ansible_collections.alive.codex.plugins.module_utils._home import Home, split, used
 from ansible_collections.alive.codex.plugins.module_utils._inuse import is_locked, locked
+from ansible_collections.alive.codex.plugins.module_utils._lineage import FILE as LINEAGE
+from ansible_collections.alive.codex.plugins.module_utils._lineage import NOBODY, ROOT, Lineage
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
 from ansible_collections.alive.codex.plugins.module_utils._sessions import (
     CODEX,
@@ -22,26 +24,23 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import (
     ROLLOUT_ID,
     UUID,
     Tally,
-    parents_in_header,
 )
-from ansible_collections.alive.codex.plugins.module_utils._zstd import decompressed
 
-ROOT = ".codex"
 _TREES = ((".codex/sessions", 0), (".codex/archived_sessions", 3))
 _LOCKS = ".codex/thread-writer-locks"
 _LOCK_OF_LOCKS = ".coordination.lock"
 _LOCK_SECONDS = 10.0
 _DATES = (re.compile("[0-9]{4}"), re.compile("[0-9]{2}"), re.compile("[0-9]{2}"))
 _DAY = 86400.0
-_HEADER = 2**18
 # Entries of one directory that are held at a time: bounds the memory, whatever it holds.
 _AT_ONCE = 4096
 
 # What is stale when, in seconds: (directory, names, age). A snapshot serves the turn that made it; what is below .tmp,
-# the start of a process.
+# the start of a process. A run that was killed may leave the lineage half written.
 _STALE = (
     (".codex/shell_snapshots", re.compile(r".*\.sh"), _DAY),
     (".codex/.tmp", re.compile(r"(?:git|plugins-clone)-.*"), _DAY),
+    (ROOT, re.compile(rf"\.{re.escape(LINEAGE)}\..*"), _DAY),
 )
 _WAL = re.compile(r"[a-z_]+_[0-9]+\.sqlite-wal")
 _WAL_AGE = 3600.0
@@ -59,52 +58,54 @@ class CodexStore:
         # What the last walk came by: threads in the older layout, and how many entries each directory had.
         self._single: list[str] = []
         self._held: dict[str, int] = {}
+        self._lineage = Lineage(home)
 
     def scan(self, cutoff: float, newer: Tally) -> Iterator[Entry]:
         """Every session whose last activity lies before ``cutoff``; ``newer`` counts the others, which are nearly all
         there are, and get no closer look. One that is just being compressed or archived may come twice, with different
         parts."""
-        for path, _dir_fd, entries in self._listed():
+        for path, _dir_fd, rollouts in self._rollouts():
             count = total = 0
-            for entry in entries:
-                name = entry.name
-                if name[:8] != "rollout-":
-                    continue
+            for rollout in rollouts:
                 try:
-                    info = entry.stat(follow_symlinks=False)
+                    info = rollout.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 if info.st_mtime >= cutoff:
                     count += 1
                     total += used(info)
-                elif ROLLOUT.fullmatch(name) and stat.S_ISREG(info.st_mode):
-                    yield name[ROLLOUT_ID], info.st_mtime, used(info), (f"{path}/{name}",)
+                else:
+                    yield rollout.name[ROLLOUT_ID], info.st_mtime, used(info), (f"{path}/{rollout.name}",)
             newer.add(count, total)
         for path in self._single:
             with contextlib.suppress(FileNotFoundError):
                 size = self.home.size(path)
                 if size.modified < cutoff:
-                    yield path.rpartition("/")[2], size.modified, size.bytes, (path,)
+                    yield split(path)[1], size.modified, size.bytes, (path,)
                 else:
                     newer.add(1, size.bytes)
 
-    def parents(self, watched: Container[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
-        """Each rollout's session, its path, and what it says of itself that it depends on: of those that depend on
-        something, and of the sessions in ``watched``. Raises Unreadable where one is compressed and this host has
-        nothing to read it with."""
-        for path, dir_fd, entries in self._listed():
-            for entry in entries:
-                name = entry.name
-                if not ROLLOUT.fullmatch(name):
-                    continue
-                if name.endswith(".zst"):
-                    line = decompressed(beginning(name, dir_fd), _HEADER).partition(b"\n")[0]
-                else:
-                    line = first_line(name, dir_fd)
-                ids = parents_in_header(line)
-                thread = name[ROLLOUT_ID]
-                if ids or thread in watched:
-                    yield thread, f"{path}/{name}", ids
+    def parents(self, unread: Container[str] = ()) -> Iterator[tuple[str, str, frozenset[str]]]:
+        """A rollout's session, its path, and the sessions that it depends on: each that depends on something, and each
+        of the sessions ``unread``, of which none is said to. Raises Unreadable where one is compressed and this host
+        has nothing to read it with."""
+        for path, batches in itertools.groupby(self._rollouts(), key=operator.itemgetter(0)):
+            with self._lineage.directory(path) as directory:
+                for _path, dir_fd, rollouts in batches:
+                    directory.listed(dir_fd)
+                    for rollout in rollouts:
+                        thread = rollout.name[ROLLOUT_ID]
+                        if thread in unread:
+                            directory.leave_out()
+                            yield thread, f"{path}/{rollout.name}", NOBODY
+                        else:
+                            ids = directory.ids(rollout.name, dir_fd)
+                            if ids:
+                                yield thread, f"{path}/{rollout.name}", ids
+
+    def remember(self) -> None:
+        """Keeps what was learnt of rollouts for the next run."""
+        self._lineage.save()
 
     def in_use(self) -> set[str]:
         """Sessions whose turn runs: the CLI holds a lock for each."""
@@ -124,6 +125,14 @@ class CodexStore:
             return
         with locked(_LOCK_OF_LOCKS, locks, _LOCK_SECONDS):
             yield
+
+    def _rollouts(self) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
+        """Every rollout, as ``_listed`` has them."""
+        is_rollout = ROLLOUT.fullmatch
+        for path, dir_fd, entries in self._listed():
+            rollouts = [e for e in entries if is_rollout(e.name) and e.is_file(follow_symlinks=False)]
+            if rollouts:
+                yield path, dir_fd, rollouts
 
     def _listed(self) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
         """What lies where rollouts do, some of one directory at a time: its path and descriptor (valid until the next
@@ -166,9 +175,9 @@ class CodexStore:
         """Those of the sessions that have no file any more."""
         missing = set(threads)
         if missing:
-            for _path, _dir_fd, entries in self._listed():
-                missing.difference_update(entry.name[ROLLOUT_ID] for entry in entries)
-            missing.difference_update(path.rpartition("/")[2] for path in self._single)
+            for _path, _dir_fd, rollouts in self._rollouts():
+                missing.difference_update(rollout.name[ROLLOUT_ID] for rollout in rollouts)
+            missing.difference_update(split(path)[1] for path in self._single)
         return missing
 
     def leftovers(self, now: float, live: AbstractSet[str]) -> Iterator[tuple[str, int]]:
@@ -206,12 +215,12 @@ class CodexStore:
         for path in sorted(held, key=len, reverse=True):  # days, then months, then years
             if held[path] <= 0 and self._rmdir(path, dry_run):
                 removed += 1
-                above = path.rpartition("/")[0]
+                above = split(path)[0]
                 held[above] = held.get(above, 0) - 1
         return removed
 
     def _rmdir(self, path: str, dry_run: bool) -> bool:
-        above, _slash, name = path.rpartition("/")
+        above, name = split(path)
         try:
             if not dry_run:
                 os.rmdir(name, dir_fd=self.home.directory(above))

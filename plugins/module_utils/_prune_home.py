@@ -21,10 +21,12 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import (
     CLAUDE,
     CODEX,
     UUID,
+    Plan,
     Rest,
     Rules,
     Session,
     Tally,
+    parents_matter,
     plan,
 )
 from ansible_collections.alive.codex.plugins.module_utils._state import Locked, StateDatabases, Strange
@@ -93,6 +95,8 @@ class HomePruner:
                 break
             kept_bytes += kept_in_window
         for store in self.stores:
+            if not self.orders.dry_run:
+                store.remember()
             if self.orders.sweep:
                 try:
                     self._sweep(store)
@@ -148,27 +152,7 @@ class HomePruner:
 
     def _prune_window(self, window: list[Session], rest: Rest) -> set[str]:
         """Plans and removes; the sessions that went, or would."""
-        in_use = set(self.open_ids)
-        needed: set[str] = set()
-        parents: dict[str, set[str]] = {}
-        parts = {session.id: session.parts for session in window}
-        spawned = self._spawned(parts.keys())
-        watched = parts.keys() | spawned.keys()
-        for store in self.stores:
-            in_use |= store.in_use()
-            try:
-                for thread, path, ids in store.parents(watched):
-                    bases = parts.keys() & (ids | spawned.get(thread, set()))
-                    if thread not in parts:
-                        needed |= bases
-                    elif path in parts[thread]:
-                        parents.setdefault(thread, set()).update(bases)
-                    else:
-                        needed.add(thread)  # another file of the same session is newer than these
-            except Unreadable as unreadable:
-                needed.update(session.id for session in window if session.store == store.name)
-                self._problem(f"{store.name}: nothing was pruned: compressed sessions cannot be read: {unreadable}")
-        decided = plan(window, self.orders.rules, self.orders.now, in_use, needed, parents, rest)
+        decided = self._plan(window, rest)
         gone: set[str] = set()
         for store in self.stores:
             sessions = [session for session in decided.prune if session.store == store.name]
@@ -185,6 +169,30 @@ class HomePruner:
         self.counts["in_use"] += len(decided.in_use)
         self.counts["needed"] += len(decided.needed)
         return gone
+
+    def _plan(self, window: list[Session], rest: Rest) -> Plan:
+        """Which sessions go. Reads no more headers than that takes: they are spread all over the disk."""
+        rules, now = self.orders.rules, self.orders.now
+        total = rest.bytes + sum(session.bytes for session in window)
+        if not rules.reach_past(min(session.activity for session in window), now, total):
+            return Plan([], [], [])
+        in_use = set(self.open_ids).union(*(store.in_use() for store in self.stores))
+        parts = {session.id: session.parts for session in window}
+        spawned = self._spawned(parts.keys())
+        needed: set[str] = set()
+        parents: dict[str, set[str]] = {}
+        for store in self.stores:
+            try:
+                needed |= _needed_by_others(store, parts, spawned)
+                if parents_matter(window, rules, now, in_use, needed, rest):
+                    for thread, _path, ids in store.parents():
+                        parents.setdefault(thread, set()).update(ids)
+            except Unreadable as unreadable:
+                needed.update(session.id for session in window if session.store == store.name)
+                self._problem(f"{store.name}: nothing was pruned: compressed sessions cannot be read: {unreadable}")
+        for child, bases in spawned.items():
+            parents.setdefault(child, set()).update(bases)
+        return plan(window, rules, now, in_use, needed, parents, rest)
 
     def _spawned(self, due: AbstractSet[str]) -> dict[str, set[str]]:
         """What Codex's databases know of the sessions that need one that is ``due``. Where they cannot be read,
@@ -314,6 +322,21 @@ class HomePruner:
     def _problem(self, text: str) -> None:
         if text not in self.problems and len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(text)
+
+
+def _needed_by_others(
+    store: Store, parts: Mapping[str, tuple[str, ...]], spawned: Mapping[str, AbstractSet[str]]
+) -> set[str]:
+    """The sessions of ``parts`` that one which is not among them depends on, or that have another, newer file."""
+    others = spawned.keys() - parts.keys()
+    needed: set[str] = set()
+    needed.update(*(spawned[child] for child in others - store.without_rollout(others)))
+    for thread, path, ids in store.parents(unread=parts):
+        if thread not in parts:
+            needed |= parts.keys() & ids
+        elif path not in parts[thread]:
+            needed.add(thread)
+    return needed
 
 
 def _joined(one: Session, other: Session) -> Session:

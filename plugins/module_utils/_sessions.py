@@ -155,6 +155,20 @@ def plan(
     )
 
 
+def parents_matter(
+    sessions: Sequence[Session],
+    rules: Rules,
+    now: float,
+    in_use: AbstractSet[str] = frozenset(),
+    needed: AbstractSet[str] = frozenset(),
+    rest: Rest = NO_REST,
+) -> bool:
+    """Whether ``plan`` has to know what these sessions depend on: not where all go, too old and none protected."""
+    all_aged = rules.max_age is not None and all(now - session.activity > rules.max_age for session in sessions)
+    protected = in_use | needed | _newest(sessions, rules.keep_last, rest)
+    return not all_aged or any(session.id in protected for session in sessions)
+
+
 def _newest(sessions: Sequence[Session], keep_last: int, rest: Rest) -> set[str]:
     kept: set[str] = set()
     for store in STORES:

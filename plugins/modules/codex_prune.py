@@ -18,6 +18,8 @@ description:
     this module, C(codex delete) removes the session; where that fails too, rows stay, and the result says so.
   - A session stays while a turn runs in it or a process has it open, and as long as a session that stays was forked
     from it or spawned by it.
+  - Which session was forked from which, only the sessions' own files tell. What was read is kept in the workspace, in
+    C(.codex/.alive-codex-lineage.json), and not read again; the file may be removed at any time.
   - One broken workspace stops no other. What went wrong is in RV(problems), and each is a warning.
 author:
   - Alive maintainers (@alive)

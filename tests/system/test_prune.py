@@ -200,6 +200,7 @@ def test_leftovers_go_at_an_age_of_their_own(workspace):
         f".codex/shell_snapshots/{identity()}.1.sh": 2,
         ".codex/.tmp/git-abc/HEAD": 2,
         ".codex/.tmp/plugins-clone-xyz/deep/file": 2,
+        ".codex/..alive-codex-lineage.json.0123456789abcdef": 2,
         ".claude/shell-snapshots/snapshot-bash-1.sh": 31,
     }
     kept = {

@@ -26,6 +26,7 @@ LAYERS = {
         "_prune",
         "_prune_home",
         "_codex_store",
+        "_lineage",
         "_claude_store",
         "_state",
         "_survey",

@@ -108,6 +108,16 @@ def test_a_second_run_finds_nothing_to_do(situation):
     assert not going(dict(situation, sessions=left))
 
 
+@given(situations())
+def test_where_parents_do_not_matter_they_do_not(situation):
+    parents = situation.pop("parents")
+    matter = _sessions.parents_matter(**situation)
+    assert matter or _sessions.plan(**situation).prune != [] or not situation["sessions"]
+    if not matter:
+        gone = {session.id for session in _sessions.plan(**situation, parents=parents).prune}
+        assert gone == {session.id for session in situation["sessions"]}
+
+
 def session(number: int, activity: float, size: int = 1, store: str = _sessions.CODEX) -> Session:
     return Session(store, IDS[number], activity, size, (IDS[number],))
 

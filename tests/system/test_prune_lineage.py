@@ -1,0 +1,174 @@
+"""What is remembered of rollouts, so that a header is read once: never at the price of a base that a fork needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from ansible_collections.alive.codex.plugins.module_utils import _lineage
+from ansible_collections.alive.codex.plugins.module_utils._codex_store import CodexStore
+from ansible_collections.alive.codex.plugins.module_utils._home import Home
+from hypothesis import given
+from hypothesis import strategies as st
+from support.sessions import DAY, Workspace, gone, prune, workspaces_root
+
+NOW = time.time()
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A HOME of this process's own user, with a base and its fork."""
+    (tmp_path / ".codex").mkdir()
+    return tmp_path
+
+
+def rollout(home: Path, base: str | None = None, day: str = "2026/01/02", days: float = 5) -> str:
+    """A session's id; its file, and the directory of that, were last changed so many days ago."""
+    session = str(uuid.uuid4())
+    directory = home / ".codex/sessions" / day
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / f"rollout-{day.replace('/', '-')}T03-04-05-{session}.jsonl"
+    payload = {"id": session, "forked_from_id": base} if base else {"id": session}
+    file.write_text(json.dumps({"type": "session_meta", "payload": payload}) + "\n")
+    for path in (file, directory):
+        os.utime(path, (NOW - days * DAY,) * 2)
+    return session
+
+
+def parents(home: Path, unread: tuple[str, ...] = ()) -> dict[str, set[str]]:
+    """What one run learns, and keeps for the next one."""
+    fd = os.open(home, os.O_RDONLY)
+    try:
+        store = CodexStore(Home(fd))
+        found = {thread: set(ids) for thread, _path, ids in store.parents(unread)}
+        store.remember()
+        return found
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture
+def headers(monkeypatch):
+    """The names of the files that are read."""
+    read = []
+    first_line = _lineage.first_line
+
+    def noting(name, dir_fd):
+        read.append(name)
+        return first_line(name, dir_fd)
+
+    monkeypatch.setattr(_lineage, "first_line", noting)
+    return read
+
+
+def test_a_header_is_read_once(home, headers):
+    base = rollout(home)
+    forks = {rollout(home, base): {base}, rollout(home, base, day="2026/01/03"): {base}}
+    assert parents(home) == forks and len(headers) == 3
+    headers.clear()
+    assert parents(home) == forks and headers == []
+    assert (home / ".codex" / _lineage.FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_that_changed_is_read_again_and_no_other(home, headers):
+    base = rollout(home)
+    expected = {rollout(home, base): {base}, rollout(home, base, day="2026/01/03"): {base}}
+    parents(home)
+    headers.clear()
+    expected[rollout(home, base, day="2026/01/03", days=4)] = {base}
+    assert parents(home) == expected and len(headers) == 2
+
+
+def test_a_directory_that_has_just_changed_is_not_remembered(home, headers):
+    base = rollout(home, days=0)
+    fork = rollout(home, base, days=0)
+    for _run in range(2):
+        assert parents(home) == {fork: {base}}
+    assert len(headers) == 4
+
+
+def test_a_file_without_a_header_yet_is_read_again(home):
+    base = rollout(home)
+    fork = rollout(home, base)
+    path = next(home.rglob(f"*{fork}.jsonl"))
+    header = path.read_bytes()
+    path.write_bytes(b"")
+    assert parents(home) == {}
+    path.write_bytes(header)
+    assert parents(home) == {fork: {base}}
+
+
+def test_what_was_left_unread_is_read_when_it_is_asked_for(home):
+    base = rollout(home)
+    fork = rollout(home, base)
+    assert parents(home, unread=(fork,)) == {fork: set()}
+    assert parents(home) == {fork: {base}}
+
+
+def test_a_directory_of_more_files_than_are_held_at_a_time(home, monkeypatch, headers):
+    monkeypatch.setattr("ansible_collections.alive.codex.plugins.module_utils._codex_store._AT_ONCE", 3)
+    base = rollout(home)
+    forks = {rollout(home, base): {base} for _number in range(10)}
+    assert parents(home) == forks
+    headers.clear()
+    assert parents(home) == forks and headers == []
+    forks[rollout(home, base, days=3)] = {base}
+    assert parents(home) == forks
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+)
+DAY_DIRECTORY = ".codex/sessions/2026/01/02"
+
+
+DOCUMENTS = JSON | st.fixed_dictionaries({DAY_DIRECTORY: JSON})
+
+
+@given(st.binary(max_size=50) | DOCUMENTS.map(lambda document: json.dumps(document).encode()))
+def test_a_memory_that_makes_no_sense_is_none(tmp_path_factory, content):
+    home = tmp_path_factory.mktemp("home")
+    base = rollout(home)
+    fork = rollout(home, base)
+    (home / ".codex" / _lineage.FILE).write_bytes(content)
+    assert parents(home) == {fork: {base}}
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(10**12)
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path), huge])
+def test_a_memory_that_is_no_file_of_ours_is_none(home, put):
+    base = rollout(home)
+    fork = rollout(home, base)
+    put(home / ".codex" / _lineage.FILE)
+    assert parents(home) == {fork: {base}}
+
+
+@pytest.mark.root
+def test_a_base_stays_as_long_as_its_fork_whatever_is_remembered():
+    with workspaces_root() as root:
+        workspace = Workspace(root, "acme", 61_501)
+        base, other = rollout(workspace.home, days=40), rollout(workspace.home, days=40)
+        fork = rollout(workspace.home, base, day="2026/01/05", days=10)
+        aged = [rollout(workspace.home, day="2026/01/07", days=days) for days in (41, 42)]
+        for path in (workspace.home, *workspace.home.rglob("*")):
+            os.chown(path, workspace.uid, workspace.uid)
+
+        assert gone(prune(root, dry_run=True)) == {other, *aged}
+        assert not (workspace.codex / _lineage.FILE).exists()
+        assert gone(prune(root, max_age="1000h")) == {aged[1]}
+        remembered = json.loads((workspace.codex / _lineage.FILE).read_text())
+        assert set(remembered) == {".codex/sessions/2026/01/02", ".codex/sessions/2026/01/05"}
+        assert workspace.foreign_files() == []
+        assert gone(prune(root)) == {other, aged[0]}
+        assert gone(prune(root)) == set()
+        assert set(workspace.rollouts()) == {base, fork}
+        assert gone(prune(root, max_age="9d")) == {base, fork}
