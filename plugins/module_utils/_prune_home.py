@@ -224,16 +224,26 @@ class HomePruner:
                     deleted = self._delete_with_codex(sessions, str(strange))
                     forget = False
             with store.closed():
-                running = store.in_use() | open_names(UUID).get(os.geteuid(), set())
-                due = [s for s in sessions if s not in deleted and s.id not in running and self._untouched(s)]
+                due = self._still_due(store, [session for session in sessions if session not in deleted])
                 if forget:
                     # Rows first: whatever stops us now, the next run finds the file, and forgets it again.
                     with StateDatabases(self.home.directory(".codex")) as state:
                         state.forget(session.id for session in due)
                 return deleted + [session for session in due if self._unlink(session)]
-        except (OSError, Locked, Strange) as error:
+        except (OSError, Locked, Strange, Unreadable) as error:
             self._problem(f"{store.name}: nothing more was pruned: {error}")
             return deleted
+
+    def _still_due(self, store: Store, due: list[Session]) -> list[Session]:
+        """Without those that were resumed, forked or opened since it was planned, and what these depend on."""
+        running = store.in_use() | open_names(UUID).get(os.geteuid(), set())
+        while True:
+            parts = {session.id: session.parts for session in due}
+            stay = running | _needed_by_others(store, parts, self._spawned(parts.keys()))
+            left = [session for session in due if session.id not in stay and self._untouched(session)]
+            if len(left) == len(due):
+                return due
+            due = left
 
     def _untouched(self, session: Session) -> bool:
         try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import hosts
+from support.turns import wait_until
 
 pytestmark = [
     pytest.mark.root,
@@ -31,10 +34,35 @@ mkdir -p $home/.codex/sessions/2026/01/02
 echo '{{}}' > $home/.codex/sessions/2026/01/02/{SESSION}
 touch --date '40 days ago' $home/.codex/sessions/2026/01/02/{SESSION}
 chown -R 20001:20001 $home
+mkdir /var/lib/claude-sessions/of-root
+# What any mail server has in this place; this one delivers to a file.
+printf '#!/bin/sh\ncat > /run/mail.part && mv /run/mail.part /run/mail\n' > /usr/sbin/sendmail
+chmod 755 /usr/sbin/sendmail
+"""
+# A syslog daemon, which these hosts lack.
+SYSLOG = """
+import os, socket
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+os.chmod("/dev/log", 0o666)
+print("listening", flush=True)
+with open("/run/syslog", "ab", buffering=0) as file:
+    while True:
+        file.write(log.recv(65536) + b"\\n")
 """
 
 
-def test_cron_prunes_and_the_role_comes_and_goes(tmp_path):
+@contextlib.contextmanager
+def syslog_on(host: hosts.Host) -> Iterator[None]:
+    with subprocess.Popen(host.command("python3", "-c", SYSLOG), stdout=subprocess.PIPE) as daemon:
+        try:
+            assert daemon.stdout and daemon.stdout.readline() == b"listening\n"
+            yield
+        finally:
+            daemon.kill()
+
+
+def test_cron_prunes_tells_what_went_wrong_and_the_role_comes_and_goes(tmp_path):
     play = tmp_path / "play.yml"
     play.write_text(PLAY)
     with hosts.Fleet("test-prune").started("worker") as fleet:
@@ -54,12 +82,16 @@ def test_cron_prunes_and_the_role_comes_and_goes(tmp_path):
         deploy(*every_minute)
         assert "changed=0" in deploy(*every_minute)
 
-        deadline = time.monotonic() + 130
-        while worker.run("test", "-e", "/var/log/alive-codex-prune/last.json", check=False).returncode:
-            assert time.monotonic() < deadline, "cron did not run the job"
-            time.sleep(0.5)
+        with syslog_on(worker):
+            wait_until(lambda: worker.run("test", "-e", "/run/mail", check=False).returncode == 0, 130)
         run = json.loads(worker.run("cat", "/var/log/alive-codex-prune/last.json").stdout)
-        assert run["ok"] and run["totals"]["pruned"] == 1
+        assert run["totals"]["pruned"] == 1
+        problem = "/var/lib/claude-sessions/of-root: belongs to root"
+        assert not run["ok"] and len(run["problems"]) == 1 and run["problems"][0].startswith(problem)
+        mail = worker.run("cat", "/run/mail").stdout
+        assert "To: root\n" in mail and f"\n\nalive-codex-prune: {problem}" in mail
+        log = worker.run("cat", "/run/syslog").stdout.splitlines()
+        assert any(re.search(rf"alive-codex-prune\[\d+\]: {problem}", line) for line in log)
         assert not worker.run("find", "/var/lib/claude-sessions", "-name", SESSION).stdout
 
         deploy("-e", "codex_prune_state=absent")

@@ -16,8 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
 
-NOW = time.time()
-
 
 @pytest.fixture
 def home(tmp_path):
@@ -35,7 +33,7 @@ def rollout(home: Path, base: str | None = None, day: str = "2026/01/02", days: 
     payload = {"id": session, "forked_from_id": base} if base else {"id": session}
     file.write_text(json.dumps({"type": "session_meta", "payload": payload}) + "\n")
     for path in (file, directory):
-        os.utime(path, (NOW - days * DAY,) * 2)
+        os.utime(path, (time.time() - days * DAY,) * 2)
     return session
 
 
@@ -150,6 +148,31 @@ def test_a_memory_that_is_no_file_of_ours_is_none(home, put):
     fork = rollout(home, base)
     put(home / ".codex" / _lineage.FILE)
     assert parents(home) == {fork: {base}}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("way", ["forked", "resumed"])
+def test_a_base_that_comes_to_be_needed_at_the_last_moment_stays(monkeypatch, way):
+    with workspaces_root() as root:
+        workspace = Workspace(root, "acme", 61_501)
+        first = rollout(workspace.home, days=42)
+        base = rollout(workspace.home, first, days=41)
+        last = rollout(workspace.home, base if way == "resumed" else None, days=40)
+        for path in (workspace.home, *workspace.home.rglob("*")):
+            os.chown(path, workspace.uid, workspace.uid)
+        closed = CodexStore.closed
+
+        def after_a_turn(store):
+            if way == "forked":
+                rollout(workspace.home, base, day="2026/01/09", days=0)
+            else:
+                os.utime(workspace.rollouts()[last])
+            return closed(store)
+
+        monkeypatch.setattr(CodexStore, "closed", after_a_turn)
+        result = prune(root, sweep=False)
+        assert gone(result) == ({last} if way == "forked" else set())
+        assert result["problems"] == [] and {first, base} <= set(workspace.rollouts())
 
 
 @pytest.mark.root
