@@ -259,11 +259,11 @@ class _Preparation:
         uid, gid = owner.uid, owner.gid
         home = codex = -1
         try:
-            home = os.open(workspace.name, _safefs.DIRECTORY, dir_fd=self._root_fd)
+            home = os.open(workspace.name, _safefs.TRAVERSE, dir_fd=self._root_fd)
             info = os.fstat(home)
             if info.st_mode != stat.S_IFDIR | self._mode or info.st_uid != uid or info.st_gid != gid:
                 return False
-            codex = os.open(".codex", _safefs.DIRECTORY, dir_fd=home)
+            codex = os.open(".codex", _safefs.TRAVERSE, dir_fd=home)
             info = os.fstat(codex)
             if info.st_mode != stat.S_IFDIR | PRIVATE or info.st_uid != uid or info.st_gid != gid:
                 return False
