@@ -142,6 +142,21 @@ def make_directory(name: str, dir_fd: int, mode: int) -> None:
         os.umask(previous)
 
 
+def converging(fd: int, owner: tuple[int, int], mode: int, check: bool) -> Iterator[tuple[str, str]]:
+    """Gives what is open its owner and mode; tells after each of both that was another what it was and is, in words.
+    With ``check``, it is only told."""
+    info = os.fstat(fd)
+    present = (info.st_uid, info.st_gid)
+    if present != owner:
+        if not check:
+            os.fchown(fd, *owner)
+        yield "owner", "{}:{} -> {}:{}".format(*present, *owner)
+    if stat.S_IMODE(info.st_mode) != mode:
+        if not check:
+            os.fchmod(fd, mode)
+        yield "mode", f"{stat.S_IMODE(info.st_mode):04o} -> {mode:04o}"
+
+
 def read_file(name: str, dir_fd: int, limit: int, owner: int | None = None) -> tuple[bytes, os.stat_result]:
     """The content of a regular file of at most ``limit`` bytes, and its status as it was opened. With ``owner``, a file
     of anybody else, which a hard link can bring here, is not read."""

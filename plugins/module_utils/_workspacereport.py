@@ -13,6 +13,10 @@ from typing import Any, Mapping, NamedTuple, Sequence, TypeVar
 
 from ansible_collections.alive.codex.plugins.module_utils._words import abridged, counted
 
+# Paths below a HOME that are told.
+HOME = "."
+CONFIG = ".codex/config.toml"
+
 
 class Change(NamedTuple):
     """What happened to one path of a workspace, relative to its HOME. ``detail`` is for a diff only: it may show
@@ -21,6 +25,10 @@ class Change(NamedTuple):
     path: str
     what: str
     detail: str = ""
+
+
+class Refused(Exception):
+    """A workspace is not touched, or not further, for the reason given."""
 
 
 Key = TypeVar("Key")

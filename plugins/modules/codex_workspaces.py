@@ -217,7 +217,7 @@ def main() -> None:
         outcome = _workspaces.run(request)
     except _workspacelist.InvalidRequest as error:
         module.fail_json(msg=f"nothing was touched: {error}")
-    except (OSError, _workspaces.Refused) as error:
+    except (OSError, _workspacereport.Refused) as error:
         module.fail_json(msg=f"the root directory {params['root']} cannot be used: {error}")
     # Ansible would send all that was asked for back with the answer.
     params["workspaces"] = f"{len(request.workspaces)} workspaces"

@@ -9,7 +9,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _process, _workspacelist, _workspaces
+from ansible_collections.alive.codex.plugins.module_utils import (
+    _process,
+    _workspacelist,
+    _workspacereport,
+    _workspaces,
+)
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
 
@@ -49,7 +54,7 @@ class Tenant:
         items = _workspacelist.parse([{"name": "acme", "uid": UID, "gid": GID}], config)
         outcome = _workspaces.run(_workspaces.Request(str(self._root), items))
         assert not outcome.failures
-        return [change.what for change in outcome.changes.get("acme", []) if change.path == _workspaces.CONFIG]
+        return [change.what for change in outcome.changes.get("acme", []) if change.path == _workspacereport.CONFIG]
 
     def codex(self, *arguments: str) -> str:
         identity = _process.Identity(UID, GID)

@@ -23,6 +23,8 @@ LAYERS = {
         "_policy",
         "_tarballs",
         "_workspaces",
+        "_settled",
+        "_preparation",
         "_prune",
         "_prune_home",
         "_codex_store",
@@ -62,6 +64,7 @@ LAYERS = {
         "_zstd",
         "_tree",
         "_users",
+        "_newusers",
     ],
 }
 # The two lowest layers do not know each other: data does not touch the host, and the host knows no formats of ours.
