@@ -26,7 +26,7 @@ MAX_GROWTH = 50 * 2**20
 CALLS = f"""
 import os, time
 def calls(root):
-    directory = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    directory = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
     for n in range({COUNT}):
         home = os.open("ws-%05d" % n, directory, dir_fd=root)
         os.fstat(home)
