@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
 from support.stub import FAKE_KEY, ResponsesStub
+from support.turns import wait_until
 
 pytestmark = pytest.mark.root
 SESSIONS = 40
@@ -55,8 +56,7 @@ def test_exactly_the_aged_and_idle_sessions_go(root, stub):
         assert workspace.turn(stub, "resume", thread) == thread
     turn = start_turn(workspace, stub, "resume", running, prompt="[[stall]]")
     try:
-        while "[[stall]]" not in stub.recorded():  # until then, it writes to its rollout
-            time.sleep(0.01)
+        wait_until(lambda: "[[stall]]" in stub.recorded())  # until then, it writes to its rollout
         workspace.age(running)
         expected = set(aged) - {base, running, *resumed}
 

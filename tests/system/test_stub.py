@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from support.packages import native_codex
 from support.stub import FAKE_KEY, PROGRAM, ResponsesStub
+from support.turns import wait_until
 
 # The default model runs commands from JavaScript, one whose metadata the CLI does not know calls a function.
 MODELS: list[list[str]] = [[], ["--model", "gpt-5.1"]]
@@ -143,9 +144,7 @@ def test_a_long_command_and_its_grandchild_run_until_the_turn_is_killed(codex: C
     child = codex.start("[[run:setsid sleep 600 & echo $! > grandchild; sleep 600]] [[say:never]]")
     try:
         mark = codex.home / "grandchild"
-        while not mark.exists() or not mark.read_text().strip():
-            assert child.poll() is None
-            time.sleep(0.02)
+        wait_until(lambda: mark.exists() and bool(mark.read_text().strip()), otherwise=child.poll)
         grandchild = int(mark.read_text())
         os.kill(grandchild, 0)
     finally:
@@ -293,8 +292,7 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
 def test_it_stops_on_sigterm_and_ends_what_it_was_sending() -> None:
     with ResponsesStub() as stub, ThreadPoolExecutor(1) as pool:
         stalled = pool.submit(read_stream, stub, "[[stall]]")
-        while not stub.requests():
-            time.sleep(0.01)
+        wait_until(lambda: bool(stub.requests()))
         stub.stop()
         assert [event["type"] for _ignored, event in stalled.result(timeout=10)] == ["response.created"]
     assert stub.process.returncode == 0

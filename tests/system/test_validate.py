@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from ansible_collections.alive.codex.plugins.module_utils._process import STANDA
 from packaging.version import Version
 from support.modules import run_module
 from support.packages import CODEX_VERSION, native_codex, npm_install
+from support.turns import wait_until
 
 USER = "54321:54321"
 # version of npm's package, what it prints, whether it knows --experimental-json
@@ -212,8 +212,7 @@ def without_namespaces(argv):
         text=True,
         env=MODULE_ENVIRONMENT,
     )
-    while os.readlink(f"/proc/{process.pid}/ns/user") == os.readlink("/proc/self/ns/user"):
-        time.sleep(0.01)
+    wait_until(lambda: os.readlink(f"/proc/{process.pid}/ns/user") != os.readlink("/proc/self/ns/user"))
     for kind in ("uid", "gid"):
         Path(f"/proc/{process.pid}/{kind}_map").write_text("0 0 100000")
     return process.communicate("go\n")[0]
