@@ -9,6 +9,7 @@ Shared by the module ``codex_prune`` and the script that cron runs.
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -132,15 +133,17 @@ def _is_sound(report: Mapping[str, Any], counts: Iterable[str]) -> bool:
 
 
 def summary(result: dict[str, Any], dry_run: bool) -> str:
-    """The result for a person: a line for each workspace where something happened, and one for all."""
-    lines = []
-    for report in result["workspaces"]:
-        if report["pruned"] or report["swept"]:
-            lines.append(f"{report['name']}: {_in_words(report, dry_run)}")
-    lines += [f"PROBLEM: {text}" for text in result["problems"]]
+    """The result for a person: a sentence for each workspace where something happened, and one for all."""
+    said = [
+        f"{report['name']}: {_in_words(report, dry_run)}"
+        for report in result["workspaces"]
+        if report["pruned"] or report["swept"]
+    ]
     totals = result["totals"]
-    lines.append(f"{counted(totals['workspaces'], 'workspace')}: {_in_words(totals, dry_run)}")
-    return "\n".join(lines)
+    problems = f"; {counted(len(result['problems']), 'problem')}" if result["problems"] else ""
+    said.append(f"{counted(totals['workspaces'], 'workspace')}: {_in_words(totals, dry_run)}{problems}")
+    wrapper = textwrap.TextWrapper(80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(map(wrapper.fill, said))
 
 
 def _in_words(counts: dict[str, Any], dry_run: bool) -> str:

@@ -107,6 +107,23 @@ def test_one_broken_workspace_is_told_in_the_exit_status_and_on_stderr(start, ho
     assert not json.loads((tmp_path / "log" / "runs.log").read_text())["ok"]
 
 
+def test_what_a_person_is_shown_fits_a_terminal_and_says_nothing_twice(start, home):
+    crowded = home.rename(home.with_name("0b6f9e7c-5d0e-4c55-9f5e-9f7a3f1f2f11"))
+    for _number in range(12):
+        session(crowded, 40)
+    session(crowded, 1)
+    own(crowded)
+    broken = home.parent / "broken"
+    (broken / ".codex").mkdir(parents=True)
+    (broken / ".codex" / "sessions").symlink_to("/etc")
+    own(broken)
+    shown = start("--check", root=str(home.parent), check=1)
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    sentences = shown.stdout.replace("\n    ", " ").splitlines()
+    assert [sentence.partition(":")[0] for sentence in sentences] == [crowded.name, "2 workspaces"]
+    assert sentences[-1].endswith("; 1 problem") and shown.stderr.count("symbolic link") == 1
+
+
 def test_a_second_run_at_the_same_time_is_turned_away(start, home, tmp_path):
     (tmp_path / "log").mkdir()
     with open(tmp_path / "log" / "lock", "w") as lock:
