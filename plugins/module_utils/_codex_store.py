@@ -13,8 +13,8 @@ import re
 from datetime import datetime, timezone
 from typing import AbstractSet, Container, Iterator, Mapping, Tuple
 
+from ansible_collections.alive.codex.plugins.module_utils._flock import is_locked, locked
 from ansible_collections.alive.codex.plugins.module_utils._home import Home, split, used
-from ansible_collections.alive.codex.plugins.module_utils._inuse import is_locked, locked
 from ansible_collections.alive.codex.plugins.module_utils._lineage import FILE as LINEAGE
 from ansible_collections.alive.codex.plugins.module_utils._lineage import NOBODY, ROOT, Lineage
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable

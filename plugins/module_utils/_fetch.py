@@ -16,7 +16,7 @@ from typing import Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _npm, _tarballs, _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, Platform
-from ansible_collections.alive.codex.plugins.module_utils._inuse import locked
+from ansible_collections.alive.codex.plugins.module_utils._flock import locked
 from ansible_collections.alive.codex.plugins.module_utils._safefs import opened
 from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError
 from ansible_collections.alive.codex.plugins.module_utils._version import parse

@@ -12,17 +12,15 @@ where it never served; the newest is `previous`.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import time
 from typing import Iterator, NamedTuple, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, Platform, native_in
+from ansible_collections.alive.codex.plugins.module_utils._flock import lock_within
 from ansible_collections.alive.codex.plugins.module_utils._version import is_exact
 
-_POLL = 0.1  # seconds between two looks at a lock that another run holds
 _NEVER = 0
 
 
@@ -101,7 +99,10 @@ class Store:
         os.makedirs(self.prefix, exist_ok=True)
         descriptor = os.open(os.path.join(self.prefix, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _wait_for_lock(descriptor, timeout, self.prefix)
+            if not lock_within(descriptor, timeout):
+                raise ReleaseError(
+                    f"another run has been at work in {self.prefix} for {timeout:g} s: wait for it, then run this again"
+                )
             os.makedirs(os.path.join(self.prefix, "releases"), exist_ok=True)
             yield descriptor
         finally:
@@ -197,18 +198,3 @@ def _count_users(trees: dict[str, str]) -> dict[str, int]:
 
 def _is_link_to(path: str, target: str | None) -> bool:
     return target is not None and os.path.islink(path) and os.readlink(path) == target
-
-
-def _wait_for_lock(descriptor: int, timeout: float, prefix: str) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EINTR):
-                raise
-        if time.monotonic() > deadline:
-            raise ReleaseError(
-                f"another run has been at work in {prefix} for {timeout:g} s: wait for it, then run this again"
-            )
-        time.sleep(_POLL)

@@ -3,19 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A limit on how many processes of one run do something at once. Private to the collection alive.codex.
 
-A slot is a file that is locked. The kernel frees it when its process ends, however it ends.
+A slot is a file with a lock, which the kernel frees when its process ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import time
 from typing import Iterator
 
-_POLL_SECONDS = 0.05
+from ansible_collections.alive.codex.plugins.module_utils._flock import POLL, try_lock
 
 
 @contextlib.contextmanager
@@ -25,17 +24,9 @@ def taken(directory: str, what: str, limit: int) -> Iterator[None]:
     name = hashlib.sha256(what.encode(errors="surrogateescape")).hexdigest()[:16]
     files = [os.open(f"{directory}/{name}.{n}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for n in range(limit)]
     try:
-        while not any(map(_lock, files)):
-            time.sleep(_POLL_SECONDS)
+        while not any(map(try_lock, files)):
+            time.sleep(POLL)
         yield
     finally:
         for file in files:
             os.close(file)
-
-
-def _lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -52,6 +52,7 @@ LAYERS = {
         "_access",
         "_archive",
         "_binary",
+        "_flock",
         "_home",
         "_homes",
         "_inuse",
