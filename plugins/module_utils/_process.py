@@ -95,6 +95,15 @@ def die_with_parent() -> None:
     _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def reset_signals() -> None:
+    """Ignores and blocks no signal any more. A program inherits both, and whoever starts us may have done so: a shell
+    in the background, nohup(1)."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 @contextlib.contextmanager
 def acting_as(identity: Identity) -> Iterator[None]:
     """For the length of the block, root has the rights of ``identity`` and no more in the file system, and what it
@@ -194,6 +203,7 @@ def run(
 
     def prepare() -> None:
         before()
+        reset_signals()
         os.umask(umask)
         if identity is not None:
             become(identity)

@@ -20,7 +20,12 @@ import subprocess
 import time
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
-from ansible_collections.alive.codex.plugins.module_utils._process import Identity, become, die_with_parent
+from ansible_collections.alive.codex.plugins.module_utils._process import (
+    Identity,
+    become,
+    die_with_parent,
+    reset_signals,
+)
 
 _PR_SET_CHILD_SUBREAPER = 36
 _F_SETPIPE_SZ = 1031
@@ -143,6 +148,7 @@ def _start(command: Command) -> _Child:
 
     def prepare() -> None:
         try:
+            reset_signals()
             for limit, value in command.limits.items():
                 resource.setrlimit(limit, (value, value))
             if command.identity is not None:

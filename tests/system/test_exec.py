@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import threading
 from collections.abc import Callable
@@ -61,6 +62,16 @@ class TestWhoRuns:
         assert {f"HOME={home}", "TMPDIR=/tmp", "LANG=C.UTF-8"} <= set(environment)
         assert not [line for line in environment if line.startswith("LEAKS")]
         assert stat.S_IMODE((home / ".codex").stat().st_mode) == 0o700
+
+    def test_with_the_signals_of_a_new_process(self, home: Path) -> None:
+        def from_the_background() -> dict[str, Any]:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            script = "grep -E '^Sig(Blk|Ign):' /proc/self/status >&2; exit 3"
+            return turn(prompt="x", root=str(home.parent), workspace=home.name, **stand_in(home.parent, script))
+
+        result = isolated(from_the_background)
+        assert result["stderr"].split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 
     @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "a\0b"])
     def test_a_name_that_is_no_plain_component_is_refused(self, run: Turn, name: str) -> None:
