@@ -19,6 +19,7 @@ from ansible_collections.alive.codex.plugins.module_utils._lineage import FILE a
 from ansible_collections.alive.codex.plugins.module_utils._lineage import NOBODY, ROOT, Lineage
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
 from ansible_collections.alive.codex.plugins.module_utils._sessions import (
+    ARCHIVED,
     CODEX,
     ROLLOUT,
     ROLLOUT_ID,
@@ -26,7 +27,7 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import (
     Tally,
 )
 
-_TREES = ((".codex/sessions", 0), (".codex/archived_sessions", 3))
+_TREES = ((".codex/sessions", 0), (ARCHIVED, 3))
 _LOCKS = ".codex/thread-writer-locks"
 _LOCK_OF_LOCKS = ".coordination.lock"
 _LOCK_SECONDS = 10.0

@@ -21,6 +21,7 @@ _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}"
 ROLLOUT = re.compile(rf"rollout-{_TIME}-{_UUID}\.jsonl(?:\.zst)?")
 # Where in a rollout's name its session's id stands.
 ROLLOUT_ID = slice(28, 64)
+ARCHIVED = ".codex/archived_sessions"
 CLAUDE_TRANSCRIPT = re.compile(rf"({_UUID})\.jsonl")
 # What a session header calls the session that it continues, was forked from, or was spawned by.
 _PARENT_KEYS = ("forked_from_id", "parent_thread_id", "thread_id")
@@ -84,6 +85,17 @@ class Plan(NamedTuple):
     prune: list[Session]
     in_use: list[Session]
     needed: list[Session]
+
+
+def kind_of(path: str) -> str:
+    """What a session is, by its path below HOME: of Codex's a ``rollout``, an ``archived`` one, or a ``directory`` (the
+    older layout); of Claude's a ``transcript``, or ``remains`` of a session that has none."""
+    above, _slash, name = path.rpartition("/")
+    if ROLLOUT.fullmatch(name):
+        return "archived" if above == ARCHIVED else "rollout"
+    if path.startswith(".codex/"):
+        return "directory"
+    return "transcript" if CLAUDE_TRANSCRIPT.fullmatch(name) else "remains"
 
 
 def parents_in_header(line: bytes) -> frozenset[str]:

@@ -14,7 +14,7 @@ from ansible_collections.alive.codex.plugins.module_utils._inuse import open_nam
 from ansible_collections.alive.codex.plugins.module_utils._prune import in_each_home
 from ansible_collections.alive.codex.plugins.module_utils._prune_home import STORE_CLASSES, Store
 from ansible_collections.alive.codex.plugins.module_utils._safefs import printable
-from ansible_collections.alive.codex.plugins.module_utils._sessions import UUID, Tally
+from ansible_collections.alive.codex.plugins.module_utils._sessions import UUID, Tally, kind_of
 from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel
 
 # Sessions of one workspace that a report names; all are counted.
@@ -63,6 +63,7 @@ def _survey_home(home: Home, stores: Sequence[str], details: bool, open_ids: Abs
                     {
                         "store": name,
                         "id": session,
+                        "kind": kind_of(parts[-1]),
                         "path": printable(parts[-1]),
                         "bytes": size,
                         "last_activity": activity,

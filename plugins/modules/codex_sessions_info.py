@@ -84,6 +84,12 @@ workspaces:
       contains:
         store: {description: "V(codex) or V(claude).", type: str, returned: success}
         id: {description: "The session's or thread's ID.", type: str, returned: success}
+        kind:
+          description:
+            - Of Codex, a V(rollout), an V(archived) one, or a V(directory), which is the layout of an older CLI.
+            - Of Claude, a V(transcript), or V(remains) of a session without one.
+          type: str
+          returned: success
         path: {description: "Where it is, below HOME.", type: str, returned: success}
         bytes: {description: "What it takes on disk.", type: int, returned: success}
         last_activity: {description: "Its last use, in seconds since the epoch.", type: float, returned: success}

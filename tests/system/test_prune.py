@@ -239,7 +239,11 @@ def test_what_sessions_there_are(workspace):
     codex = report["stores"]["codex"]
     assert (codex["sessions"], codex["bytes"], codex["largest"]["id"]) == (2, 5001, big)
     assert (codex["oldest"], codex["newest"]) == pytest.approx((NOW - 40 * DAY, NOW - 2 * DAY))
-    assert [(s["id"], s["in_use"]) for s in report["sessions"]] == [(small, True), (claude, False), (big, False)]
+    assert [(s["id"], s["kind"], s["in_use"]) for s in report["sessions"]] == [
+        (small, "rollout", True),
+        (claude, "transcript", False),
+        (big, "rollout", False),
+    ]
     assert result["totals"] == {"workspaces": 1, "sessions": 3, "bytes": 5004}
 
 

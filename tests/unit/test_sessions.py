@@ -221,3 +221,18 @@ def test_sizes_for_people(count, text):
 @pytest.mark.parametrize(("number", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])
 def test_numbers_of_things_are_written_as_people_do(number, text):
     assert _words.counted(number, "session") == text
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (f".codex/sessions/2026/01/02/rollout-2026-01-02T03-04-05-{IDS[0]}.jsonl", "rollout"),
+        (f".codex/archived_sessions/rollout-2026-01-02T03-04-05-{IDS[0]}.jsonl.zst", "archived"),
+        (f".codex/sessions/{IDS[0]}", "directory"),
+        (f".claude/projects/-work/{IDS[0]}.jsonl", "transcript"),
+        (f".claude/todos/{IDS[0]}-agent-{IDS[1]}.json", "remains"),
+        (f".claude/tasks/{IDS[0]}", "remains"),
+    ],
+)
+def test_what_a_session_is_shows_in_its_path(path, kind):
+    assert _sessions.kind_of(path) == kind
