@@ -119,7 +119,7 @@ def test_websocket_upgrade_is_refused_so_that_https_follows_at_once(codex: Codex
 def test_a_program_runs_step_by_step(codex: Codex) -> None:
     prompt = (
         "Look around. [[think:where am I]] [[say:Looking.]] [[run:pwd; echo seen > file]]"
-        " [=[run:[[ -f file ]] && cat file; exit 3]=] [[output]] [[say:That is all.]]"
+        " [=[run:grep '[[:lower:]]' file; exit 3]=] [[output]] [[say:That is all.]]"
     )
     rc, events = codex.turn(prompt)
     assert rc == 0
