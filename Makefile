@@ -60,7 +60,7 @@ $(QUICKSTART)/venv/.installed: tests/requirements.txt
 	@echo "Installing ansible-core into $(QUICKSTART)"
 	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 or newer with venv is needed: apt install python3-venv, or make PYTHON=python3.11"; exit 1; }
-	@mkdir -p -m 0755 $(QUICKSTART) && mkdir -p $(TMPDIR)
+	@mkdir -p -m 0755 $(QUICKSTART) $(TMPDIR)
 	@printf '[defaults]\ncallback_result_format = yaml\nnocows = true\n' > $(ANSIBLE_CONFIG)
 	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	@grep '^ansible-core\|^packaging' tests/requirements.txt > $(@D)/requirements.txt

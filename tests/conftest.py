@@ -34,6 +34,9 @@ sys.path.insert(0, str(COLLECTIONS))
 sys.path.insert(0, str(CHECKOUT / "tests"))
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
 
+# What tests make for tenants has to be theirs to read.
+os.umask(0o022)
+
 # Here, so that processes of pytest-xdist share it, and that each run prints it.
 os.environ.setdefault("ALIVE_SEED", str(random.SystemRandom().randrange(2**32)))
 

@@ -12,11 +12,13 @@ import grp
 import os
 import pwd
 import stat
+import tempfile
 from typing import Iterable, Iterator
 
 from ansible_collections.alive.codex.plugins.module_utils._process import Identity
 
 MAX_LINKS = 40  # as the kernel
+_SOMEBODY = Identity(65534, 65534)
 
 
 def walk_chain(path: str) -> list[tuple[str, os.stat_result]]:
@@ -67,6 +69,14 @@ def may(info: os.stat_result, identity: Identity, bits: int) -> bool:
     else:
         shift = 0
     return (info.st_mode >> shift) & bits == bits
+
+
+def temporary_directory() -> str:
+    """TMPDIR, or, where root's is private, as pam_tmpdir(8) makes it, /tmp: one that every user can go through."""
+    directory = tempfile.gettempdir()
+    if os.geteuid() == 0 and not all(may(info, _SOMEBODY, 0o1) for _path, info in walk_chain(directory)):
+        return "/tmp"
+    return directory
 
 
 def changeable(path: str, trusted: Iterable[int]) -> Iterator[str]:

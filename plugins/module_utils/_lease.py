@@ -198,9 +198,9 @@ class Detached(_Cancellable):
                 return
 
 
-def make_directory() -> str:
+def make_directory(above: str) -> str:
     """A new directory for ``Detached``, which tenants can traverse, but neither list nor write."""
-    directory = tempfile.mkdtemp(prefix="alive-codex-")
+    directory = tempfile.mkdtemp(prefix="alive-codex-", dir=above)
     os.chmod(directory, 0o711)
     for name in ("lease", "pid"):
         os.close(os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

@@ -416,7 +416,7 @@ import signal
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils import _args, _exec, _lease, _turn
+from ansible_collections.alive.codex.plugins.module_utils import _access, _args, _exec, _lease, _turn
 
 SPEC: dict[str, Any] = {
     "prompt": {"type": "str"},
@@ -541,7 +541,7 @@ def _run(module: AnsibleModule) -> None:
     """Starts the supervisor, and returns where it can be polled, or waits for its result."""
     options = module.params
     verbose = module._verbosity > 0
-    directory = _lease.make_directory()
+    directory = _lease.make_directory(_access.temporary_directory())
     try:
         turn, warnings = _exec.prepare(options, directory)
     except BaseException:

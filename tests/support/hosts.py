@@ -132,7 +132,7 @@ class Fleet:
         """
         specs = [name.partition(":")[::2] for name in names]
         roots = self._build_roots({kind for _name, kind in specs}, suite)
-        with self._locked():
+        with self._locked(), rootfs.usual_umask():
             self._down()
             self.state.mkdir(parents=True)
             if owner:

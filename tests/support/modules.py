@@ -22,9 +22,9 @@ def start_module(
     *,
     check: bool = False,
     env: Mapping[str, str] | None = None,
-    umask: int = 0o022,
 ) -> subprocess.Popen[str]:
-    """The module at work. ``env`` is added to this process's environment. Read the result with ``result_of``."""
+    """The module at work, as of a root who keeps all to itself: what it makes for tenants must not depend on that.
+    ``env`` is added to this process's environment. Read the result with ``result_of``."""
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True}
     process = subprocess.Popen(
         [sys.executable, CHECKOUT / "plugins" / "modules" / f"{name}.py"],
@@ -33,7 +33,7 @@ def start_module(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        umask=umask,
+        umask=0o077,
     )
     assert process.stdin is not None
     process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))

@@ -86,10 +86,9 @@ class Host:
         *,
         check: bool = False,
         env: dict[str, str] | None = None,
-        umask: int = 0o022,
         **params: object,
     ) -> dict[str, Any]:
-        return run_module("codex_release", self.params(version, **params), check=check, env=env, umask=umask)
+        return run_module("codex_release", self.params(version, **params), check=check, env=env)
 
     def says(self) -> str:
         return subprocess.run([self.bin, "--version"], capture_output=True, text=True, check=True).stdout.strip()

@@ -5,13 +5,14 @@ Each is built beside its place and renamed, so one that is there is complete, an
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,6 +80,16 @@ def node() -> Path:
     return _cached(f"node-{NODE_VERSION}-npm-{NPM_VERSION}", build)
 
 
+@contextlib.contextmanager
+def usual_umask() -> Iterator[None]:
+    """Files of a host are for all of its users, whoever makes it."""
+    umask = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
 def _cached(name: str, build: Callable[[Path], None]) -> Path:
     """The directory ``name`` of the cache, built at the first call, whoever calls at the same time."""
     root = cache_dir() / "roots" / name
@@ -88,12 +99,9 @@ def _cached(name: str, build: Callable[[Path], None]) -> Path:
         if not root.exists():
             staging = root.with_name(f".staging-{name}")
             subprocess.run(["rm", "-rf", "--one-file-system", staging], check=True)
-            umask = os.umask(0o022)
-            try:
+            with usual_umask():
                 staging.mkdir()
                 build(staging)
-            finally:
-                os.umask(umask)
             staging.rename(root)
     return root
 

@@ -9,12 +9,14 @@ import json
 import os
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.alive.codex.plugins.module_utils import _access
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import (
     PNG,
@@ -74,6 +76,14 @@ class TestWhoRuns:
         _blocked, blocked, _ignored, ignored = result["stderr"].split()
         ours = sum(1 << (number - 1) for number in signal.valid_signals())  # the C library keeps two to itself
         assert (int(blocked, 16) & ours, int(ignored, 16) & ours) == (0, 0)
+
+    @pytest.mark.root
+    def test_what_it_reads_of_ours_is_never_in_a_private_directory(
+        self, open_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for given, taken in ((str(open_dir), str(open_dir)), (str(tmp_path), "/tmp")):  # pytest's own are private
+            monkeypatch.setattr(tempfile, "tempdir", given)
+            assert _access.temporary_directory() == taken
 
     @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "a\0b"])
     def test_a_name_that_is_no_plain_component_is_refused(self, run: Turn, name: str) -> None:

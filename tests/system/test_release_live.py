@@ -61,7 +61,7 @@ def test_nobody_notices_an_upgrade(params, home, stub):
 
     with Registry([f"@openai/codex@{OLD}", f"@openai/codex@{NEW}"]) as registry:
         source = {**params, "registry": registry.url}
-        assert run_module("codex_release", {**source, "version": OLD}, umask=0o077)["changed"]
+        assert run_module("codex_release", {**source, "version": OLD})["changed"]
         loops = [threading.Thread(target=spawn_over_and_over) for _loop in range(LOOPS)]
         for loop in loops:
             loop.start()
@@ -71,9 +71,9 @@ def test_nobody_notices_an_upgrade(params, home, stub):
             os.chown(gate, TENANT, TENANT)
             turn = start_turn(params["bin"], home, stub, f"[[run:echo before]] [[run:cat {gate}]] [[run:echo after]]")
             with open(opened(gate, turn), "w") as inside_the_turn:
-                assert run_module("codex_release", {**source, "version": NEW}, umask=0o077)["changed"]
+                assert run_module("codex_release", {**source, "version": NEW})["changed"]
                 for version in ["previous", NEW] * ROUNDS:
-                    assert run_module("codex_release", {**source, "version": version}, umask=0o077)["changed"]
+                    assert run_module("codex_release", {**source, "version": version})["changed"]
                 inside_the_turn.write("upgraded\n")
             output, errors = turn.communicate(timeout=120)
         finally:
@@ -113,7 +113,7 @@ def test_the_real_tarballs_make_what_npm_makes(params):
     tarballs = pack_codex(NEW)
     checksums = {path.name: sha512(path) for path in tarballs}
     given = {"tarballs": [str(path) for path in tarballs], "checksums": checksums, "version": NEW}
-    assert run_module("codex_release", {**params, **given}, env={"PATH": "/nowhere"}, umask=0o077)["changed"]
+    assert run_module("codex_release", {**params, **given}, env={"PATH": "/nowhere"})["changed"]
     by_npm = listing(npm_install("@openai/codex", NEW).parents[3])
     assert listing(Path(params["prefix"]) / "releases" / NEW) == by_npm
 
