@@ -9,6 +9,8 @@ import subprocess
 READY = "/run/sshd.ready"
 
 os.makedirs("/run/sshd", exist_ok=True)
+# A hardened worker: what is made for others must not depend on what its users grant by default.
+os.umask(0o077)
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
     notifications.bind(READY)
     notifications.settimeout(30)
