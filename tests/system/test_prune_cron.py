@@ -79,15 +79,16 @@ def test_cron_prunes_tells_what_went_wrong_and_the_role_comes_and_goes(tmp_path)
         every_minute = ("-e", "codex_prune_minute=*", "-e", "codex_prune_hour=*")
         deploy("--check", *every_minute)
         assert not worker.run("ls", "/etc/cron.d/alive-codex-prune", check=False).stdout
-        deploy(*every_minute)
-        assert "changed=0" in deploy(*every_minute)
-
-        with syslog_on(worker):
+        with syslog_on(worker):  # before a minute can begin in which the job is there
+            deploy(*every_minute)
+            assert "changed=0" in deploy(*every_minute)
             wait_until(lambda: worker.run("test", "-e", "/run/mail", check=False).returncode == 0, 130)
-        run = json.loads(worker.run("cat", "/var/log/alive-codex-prune/last.json").stdout)
-        assert run["totals"]["pruned"] == 1
+        first = json.loads(worker.run("head", "--lines=1", "/var/log/alive-codex-prune/runs.log").stdout)
         problem = "/var/lib/claude-sessions/of-root: belongs to root"
-        assert not run["ok"] and len(run["problems"]) == 1 and run["problems"][0].startswith(problem)
+        assert (first["pruned"], first["ok"], len(first["problems"])) == (1, False, 1)
+        assert first["problems"][0].startswith(problem)
+        last = json.loads(worker.run("cat", "/var/log/alive-codex-prune/last.json").stdout)
+        assert [each["name"] for each in last["workspaces"]] == ["acme", "of-root"]
         mail = worker.run("cat", "/run/mail").stdout
         assert "To: root\n" in mail and f"\n\nalive-codex-prune: {problem}" in mail
         log = worker.run("cat", "/run/syslog").stdout.splitlines()
