@@ -144,7 +144,12 @@ def test_a_long_command_and_its_grandchild_run_until_the_turn_is_killed(codex: C
     child = codex.start("[[run:setsid sleep 600 & echo $! > grandchild; sleep 600]] [[say:never]]")
     try:
         mark = codex.home / "grandchild"
-        wait_until(lambda: mark.exists() and bool(mark.read_text().strip()), otherwise=child.poll)
+
+        def is_marked() -> bool:
+            assert child.poll() is None
+            return mark.exists() and bool(mark.read_text().strip())
+
+        wait_until(is_marked)
         grandchild = int(mark.read_text())
         os.kill(grandchild, 0)
     finally:
