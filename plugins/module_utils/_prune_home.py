@@ -89,7 +89,7 @@ class HomePruner:
             lower = max((session.activity, session.id) for session in window)
             gone = self._prune_window(window, rest)
             kept_in_window = sum(session.bytes for session in window if session.id not in gone)
-            if more and not self.orders.rules.reach_past(lower[0], self.orders.now, rest.bytes + kept_in_window):
+            if more and not self.orders.rules.is_due(lower[0], self.orders.now, rest.bytes + kept_in_window):
                 self.counts["kept"] += sum(rest.counts.values())
                 self.counts["kept_bytes"] += rest.bytes - kept_bytes
                 break
@@ -174,7 +174,7 @@ class HomePruner:
         """Which sessions go. Reads no more headers than that takes: they are spread all over the disk."""
         rules, now = self.orders.rules, self.orders.now
         total = rest.bytes + sum(session.bytes for session in window)
-        if not rules.reach_past(min(session.activity for session in window), now, total):
+        if not rules.is_due(min(session.activity for session in window), now, total):
             return Plan([], [], [])
         in_use = set(self.open_ids).union(*(store.in_use() for store in self.stores))
         parts = {session.id: session.parts for session in window}

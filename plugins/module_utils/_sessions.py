@@ -61,10 +61,13 @@ class Rules(NamedTuple):
             return math.inf
         return -math.inf if self.max_age is None else now - self.max_age
 
-    def reach_past(self, activity: float, now: float, total_bytes: int) -> bool:
-        """Whether a session that is newer than ``activity`` may have to go, where all take ``total_bytes``."""
-        aged = self.max_age is not None and now - activity > self.max_age
-        return aged or (self.max_bytes is not None and total_bytes > self.max_bytes)
+    def is_aged(self, activity: float, now: float) -> bool:
+        """Whether the last activity is too long ago."""
+        return self.max_age is not None and now - activity > self.max_age
+
+    def is_due(self, activity: float, now: float, total_bytes: int) -> bool:
+        """Whether a session with that last activity is to go, where all take ``total_bytes``; if not, none newer is."""
+        return self.is_aged(activity, now) or (self.max_bytes is not None and total_bytes > self.max_bytes)
 
 
 class Rest(NamedTuple):
@@ -150,8 +153,7 @@ def plan(
     going: set[str] = set()
     needed_here: set[str] = set()
     for session in _oldest_first(sessions, ancestors):
-        aged = rules.max_age is not None and now - session.activity > rules.max_age
-        if aged or (rules.max_bytes is not None and remaining > rules.max_bytes):
+        if rules.is_due(session.activity, now, remaining):
             due.append(session)
             if session.id not in protected and session.id not in needed_here:
                 going.add(session.id)
@@ -176,7 +178,7 @@ def parents_matter(
     rest: Rest = NO_REST,
 ) -> bool:
     """Whether ``plan`` has to know what these sessions depend on: not where all go, too old and none protected."""
-    all_aged = rules.max_age is not None and all(now - session.activity > rules.max_age for session in sessions)
+    all_aged = all(rules.is_aged(session.activity, now) for session in sessions)
     protected = in_use | needed | _newest(sessions, rules.keep_last, rest)
     return not all_aged or any(session.id in protected for session in sessions)
 
