@@ -273,7 +273,7 @@ class _Watch:
             "changed": True,
             "thread_id": self._thread_id,
             "final_response": messages[-1] if messages else "",
-            "items": self._items,
+            "thread_items": self._items,
         }
 
 

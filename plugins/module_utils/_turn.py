@@ -247,7 +247,7 @@ class _Run:
             "resumed": bool(options["thread_id"]) and stream.thread_id == options["thread_id"],
             "final_response": stream.final_response,
             "structured_response": structured,
-            "items": stream.items,
+            "thread_items": stream.items,
             "usage": stream.usage,
             "events": stream.events,
             "event_count": stream.count,

@@ -236,9 +236,9 @@ options:
     default: all
   max_bytes:
     description:
-      - How many bytes RV(events) and RV(items) may take together. Past it, long strings in them are cut, with a mark
-        that gives their full length; a quarter more, and further events are only counted in RV(events_dropped). The
-        final response is never cut.
+      - How many bytes RV(events) and RV(thread_items) may take together. Past it, long strings in them are cut, with a
+        mark that gives their full length; a quarter more, and further events are only counted in RV(events_dropped).
+        The final response is never cut.
     type: int
     default: 1048576
   events_path:
@@ -265,7 +265,6 @@ notes:
   - For tenants that are not trusted, use O(workspace) as root, not C(become_user). What watches the turn and ends all
     its processes then belongs to root. With C(become_user) it is a process of the tenant's own, which the model's
     commands could kill, to outlive the turn.
-  - In Jinja, write C(turn['items']), since C(turn.items) is a method.
 """
 
 EXAMPLES = r"""
@@ -332,9 +331,9 @@ reason:
     - More about the status where it is known, one of V(timeout), V(idle_timeout), V(cancelled), V(lease_expired),
       V(thread_gone), V(thread_busy) and V(unsupported_option).
     - With V(lease_expired), the target heard nothing from the control node for O(grace_period). The result never came,
-      so it has only RV(thread_id), RV(items) and RV(final_response), as far as they had reached the control node by
-      then, with strings of more than 2000 characters cut. All of it is in O(events_path) where that was given, and in
-      the thread. Where the connection is still lost, the host is unreachable.
+      so it has only RV(thread_id), RV(thread_items) and RV(final_response), as far as they had reached the control
+      node by then, with strings of more than 2000 characters cut. All of it is in O(events_path) where that was given,
+      and in the thread. Where the connection is still lost, the host is unreachable.
   type: str
   returned: always
 thread_id:
@@ -353,8 +352,8 @@ structured_response:
   description: The final response, parsed, where it satisfies O(output_schema).
   type: raw
   returned: when the turn ran
-items:
-  description: The completed items.
+thread_items:
+  description: The completed items, C(ThreadItem) in the SDK.
   type: list
   elements: dict
   returned: when the turn ran

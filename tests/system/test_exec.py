@@ -56,7 +56,7 @@ class TestWhoRuns:
             result = run("[[run:id -u; id -G; umask; pwd; env]] [[output]]")
         finally:
             del os.environ["LEAKS"]
-        uid, groups, umask, cwd, *environment = result["items"][0]["aggregated_output"].splitlines()
+        uid, groups, umask, cwd, *environment = result["thread_items"][0]["aggregated_output"].splitlines()
         owner = str(home.stat().st_uid)
         assert result["status"] == "completed", result
         assert (uid, umask, cwd) == (owner, "0077", str(home))
@@ -177,14 +177,14 @@ class TestTheSdksOwnCases:
     def test_a_turn_that_fails_fails(self, run: Turn) -> None:
         result = run("[[say:before]] [[run:true]] [[fail:rate_limit_exceeded]]", idle_timeout=60)
         assert result["status"] == "failed" and result["thread_id"], result
-        assert [item["type"] for item in result["items"]].count("command_execution") == 1
+        assert [item["type"] for item in result["thread_items"]].count("command_execution") == 1
 
 
 class TestHowItEnds:
     def test_a_stall_runs_into_the_idle_limit(self, run: Turn) -> None:
         result = run("[[say:x]] [[run:true]] [[stall]]", idle_timeout=2)
         assert (result["status"], result["reason"]) == ("timed_out", "idle_timeout"), result
-        assert result["signal"] == "SIGTERM" and len(result["items"]) >= 1
+        assert result["signal"] == "SIGTERM" and len(result["thread_items"]) >= 1
 
     @pytest.mark.parametrize(
         ("script", "status", "reason"),

@@ -189,7 +189,7 @@ def test_a_turn_on_the_oldest_python(results: dict[str, Any]) -> None:
         pytest.skip(MISSING)
     turn = results["one"]["on_oldest_python"]
     assert (turn["status"], turn["final_response"]) == ("invalid_response", "old but well"), turn
-    assert [item["type"] for item in turn["items"]] == ["command_execution", "agent_message"]
+    assert [item["type"] for item in turn["thread_items"]] == ["command_execution", "agent_message"]
 
 
 def test_ad_hoc(site: Site) -> None:

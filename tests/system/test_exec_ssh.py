@@ -197,7 +197,7 @@ def test_control_node_asleep(trial: Trial) -> None:
 def lost(result: dict[str, Any]) -> None:
     """The lease has run out, and what the turn had produced by then is there."""
     assert (result["status"], result["reason"], result["changed"]) == ("aborted", "lease_expired", True)
-    outputs = [item["aggregated_output"] for item in result["items"] if item["type"] == "command_execution"]
+    outputs = [item["aggregated_output"] for item in result["thread_items"] if item["type"] == "command_execution"]
     assert result["thread_id"] and outputs == ["one\n"]
 
 

@@ -169,7 +169,7 @@ def test_a_flood_of_events_costs_bounded_memory(home: Path, tmp_path: Path) -> N
     memory = Peaks(Play(tmp_path, options, variables=LOCAL), home.parent)
     result = json.loads((tmp_path / "localhost.json").read_text())
     assert result["status"] == "bad_stream" and result["event_count"] == FLOOD // (len(line) + 1)
-    assert len(json.dumps([result["events"], result["items"]])) < 1.5 * (1 << 20)
+    assert len(json.dumps([result["events"], result["thread_items"]])) < 1.5 * (1 << 20)
     assert result["events_cut"] and result["events_dropped"] > 0.9 * result["event_count"]
     [target] = memory.target.values()
     print(f"{FLOOD >> 20} MiB of events: {memory.control:.1f} MiB on the control node, {target:.1f} MiB on the target")

@@ -298,7 +298,7 @@ def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     if theirs["threadId"] != ours["thread_id"]:
         found.append(f"thread: {theirs['threadId']} / {ours['thread_id']}")
     if theirs["ok"]:
-        same = {"items": "items", "finalResponse": "final_response", "usage": "usage"}
+        same = {"items": "thread_items", "finalResponse": "final_response", "usage": "usage"}
         for their_name, our_name in same.items():
             if javascript(theirs[their_name]) != javascript(ours[our_name]):
                 found.append(f"{our_name}: {theirs[their_name]} / {ours[our_name]}")
@@ -332,7 +332,7 @@ def test_a_line_of_50_megabytes_is_read_whole(tmp_path: Path) -> None:
     [(theirs, ours)] = run_both([Case({"prompt": "x", "events": "items"}, script(stdout=stdout))], tmp_path)
     assert theirs["ok"] and ours["status"] == "completed"
     assert len(theirs["finalResponse"]) == len(ours["final_response"]) == 50 * MEGABYTE
-    assert len(json.dumps(ours["items"])) < 1000 and "52428800 characters" in ours["items"][0]["text"]
+    assert len(json.dumps(ours["thread_items"])) < 1000 and "52428800 characters" in ours["thread_items"][0]["text"]
 
 
 class TestOnPurpose:

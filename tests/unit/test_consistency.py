@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,19 @@ def test_the_readme_names_everything_the_collection_has():
         if f"`{name}`" not in readme
     ]
     assert not missing
+
+
+def keys_of(returns):
+    """Every key of a result, at every depth."""
+    for name, value in returns.items():
+        yield name
+        yield from keys_of(value.get("contains", {}))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_jinja_reaches_every_key_of_a_result(module):
+    """There, ``result.items`` is the method of the mapping, not the key."""
+    [text] = re.findall(
+        r'^RETURN = r"""\n(.*?)^"""', (CHECKOUT / f"plugins/modules/{module}.py").read_text(), re.S | re.M
+    )
+    assert not set(keys_of(yaml.safe_load(text))) & set(dir(dict))

@@ -76,7 +76,7 @@ def test_a_turn_returns_the_events_of_the_real_binary_with_the_right_home(worksp
         events = [event["type"] for event in result["events"]]
         assert events[:2] == ["thread.started", "turn.started"]
         assert events[-1] == "turn.completed"
-        assert "command_execution" in [item["type"] for item in result["items"]]
+        assert "command_execution" in [item["type"] for item in result["thread_items"]]
         rollout = workspace.host.file(workspace.rollout(result["thread_id"]))
         with workspace.host.sudo():
             assert (rollout.uid, rollout.gid) == (workspace.uid, workspace.gid)
