@@ -43,10 +43,7 @@ _raw:
 """
 
 import hashlib
-import io
 import os
-import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,39 +51,7 @@ from typing import Any
 from ansible import constants
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-
-PACKAGE = "ansible_collections.alive.codex.plugins.module_utils"
-MODULE_UTILS = Path(__file__).resolve().parent.parent / "module_utils"
-IMPORT = re.compile(rf"^from {re.escape(PACKAGE)}\.(\w+) import", re.MULTILINE)
-SHEBANG = b"#!/usr/bin/python3 -I\n"
-EPOCH = (1980, 1, 1, 0, 0, 0)
-
-
-def imported(source: str) -> set[str]:
-    """The names of the shared files that a source needs, and those that they need."""
-    found: set[str] = set()
-    pending = set(IMPORT.findall(source))
-    while pending:
-        name = pending.pop()
-        found.add(name)
-        pending |= set(IMPORT.findall((MODULE_UTILS / f"{name}.py").read_text())) - found
-    return found
-
-
-def pack(script: str) -> bytes:
-    """A zip application of the script's source: stored, not compressed, and without times, so that neither the day nor
-    the version of zlib shows in it, and a person can read it."""
-    members = {"__main__.py": script}
-    parts = PACKAGE.split(".")
-    members.update({"/".join([*parts[:depth], "__init__.py"]): "" for depth in range(1, len(parts) + 1)})
-    members.update({"/".join([*parts, f"{n}.py"]): (MODULE_UTILS / f"{n}.py").read_text() for n in imported(script)})
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(members):
-            member = zipfile.ZipInfo(name, EPOCH)
-            member.external_attr = 0o644 << 16
-            archive.writestr(member, members[name])
-    return SHEBANG + packed.getvalue()
+from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
@@ -95,8 +60,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
 
     def _written(self, script: str) -> str:
         try:
-            content = pack(Path(script).read_text())
-        except OSError as error:
+            content = _zipapp.pack(Path(script).read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError, _zipapp.PackError) as error:
             raise AnsibleLookupError(f"cannot pack {script}: {error}") from error
         path = Path(constants.DEFAULT_LOCAL_TMP) / f"codex-prune-{hashlib.sha256(content).hexdigest()[:16]}.pyz"
         if not path.exists():

@@ -67,11 +67,11 @@ def fill(root: Path) -> None:
 
 def pack(root: Path, place: Path) -> list[str]:
     """The script as the role installs it, run by the interpreter that it names, with the role's defaults."""
-    from ansible_collections.alive.codex.plugins.lookup import codex_prune_script
+    from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
 
-    source = Path(codex_prune_script.__file__).parents[2] / "roles/codex_prune/files/alive_codex_prune.py"
+    source = Path(_zipapp.__file__).parents[2] / "roles/codex_prune/files/alive_codex_prune.py"
     script = place / "alive-codex-prune"
-    script.write_bytes(codex_prune_script.pack(source.read_text()))
+    script.write_bytes(_zipapp.pack(source.read_text()))
     script.chmod(0o755)
     config = place / "prune.json"
     config.write_text(json.dumps({"root": str(root), "log_dir": str(place / "log")}))

@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.lookup import codex_prune_script
+from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
 from support.sessions import DAY, Workspace, workspaces_root
 from support.stub import ResponsesStub
 
@@ -26,7 +26,7 @@ TRIALS = int(os.environ.get("ALIVE_TRIALS", "6"))
 @pytest.fixture(scope="module")
 def script(tmp_path_factory):
     path = tmp_path_factory.mktemp("script") / "alive-codex-prune"
-    path.write_bytes(codex_prune_script.pack(SOURCE.read_text()))
+    path.write_bytes(_zipapp.pack(SOURCE.read_text()))
     return path
 
 
@@ -57,7 +57,7 @@ def session(home: Path, days: float) -> Path:
 
 
 def test_the_same_collection_packs_the_same_bytes(script):
-    assert codex_prune_script.pack(SOURCE.read_text()) == script.read_bytes()
+    assert _zipapp.pack(SOURCE.read_text()) == script.read_bytes()
     packed = {Path(name).name for name in zipfile.ZipFile(script).namelist()}
     assert {"__main__.py", "_prune.py"} <= packed and "_exec.py" not in packed
 
