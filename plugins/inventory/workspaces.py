@@ -15,15 +15,18 @@ author:
 description:
   - Makes a host C(<workspace>@<worker>) of every workspace, so that a pattern of workspaces fans out over Ansible's own
     forks.
-  - The workers are hosts of an inventory source before this one. Their workspaces are those that the variables of the
-    role P(alive.codex.codex_workspaces#role) name, C(codex_workspaces_workspaces), C(codex_workspaces_file),
-    C(codex_workspaces_names) and C(codex_workspaces_removed).
+  - The workers are hosts of an inventory source before this one, in O(workers) or a group below it. Ansible reads the
+    sources in the order of C(-i), and the files of a directory in the order of their names.
+  - Their workspaces are those that the variables of the role P(alive.codex.codex_workspaces#role) name,
+    C(codex_workspaces_workspaces), C(codex_workspaces_file), C(codex_workspaces_names) and C(codex_workspaces_removed).
+    Variables of the inventory count, with C(group_vars) and C(host_vars) beside its sources; those of a play do not.
   - Each host has the variables C(codex_workspace), C(codex_worker) and the worker's connection variables, so that
     M(alive.codex.codex_exec) needs neither O(alive.codex.codex_exec#module:workspace) nor
     O(alive.codex.codex_exec#module:root).
   - The hosts are in the group C(codex_workspaces), and in a group C(codex_workspaces_<worker>) for each worker. They
     are listed with the workers taking turns, so that the forks spread over them. Workers themselves stay as they are;
     plays meant for workers name the workers' group rather than C(all).
+  - Where no worker or no workspace is found, a warning says so.
   - The file's name ends in C(codex.yml) or C(codex.yaml).
 options:
   plugin:
@@ -58,7 +61,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
-from ansible.inventory.helpers import get_group_vars
+from ansible.inventory.group import Group
 from ansible.inventory.host import Host
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, to_safe_group_name
@@ -79,13 +82,29 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        group = inventory.groups.get(self.get_option("workers"))
-        if group is None:
-            raise AnsibleParserError(
-                f"there is no group {self.get_option('workers')!r}: name the source with the workers before {path}"
+        group = self.get_option("workers")
+        if group not in inventory.groups:
+            raise AnsibleParserError(f"there is no group {group!r}: name the source with the workers before {path}")
+        workers = [
+            host
+            for host in inventory.hosts.values()
+            if group in ("all", *(g.name for g in _groups_of(host, inventory)))
+            and "codex_workspace" not in host.get_vars()  # another source of this kind made it
+        ]
+        sources = [*inventory.processed_sources, path]
+        listed = [self._add_worker(worker, inventory, loader, sources) for worker in workers]
+        if not workers:
+            self.display.warning(
+                f"{path} makes no host: no worker is in the group {group!r} yet. Name the source with the workers"
+                " before this one (files of a directory are read in the order of their names), or their group as"
+                " 'workers'."
             )
-        workers = [host for host in group.get_hosts() if "codex_workspace" not in host.get_vars()]
-        listed = [self._add_worker(worker, inventory, loader) for worker in workers]
+        elif not any(listed):
+            self.display.warning(
+                f"{path} makes no host: no worker in the group {group!r} ({len(workers)} in all) has a workspace. Give"
+                f" {PREFIX}names, {PREFIX}workspaces or {PREFIX}file in the inventory, or in group_vars or host_vars"
+                " beside it."
+            )
         for turn in zip_longest(*listed):
             for entry in filter(None, turn):
                 workspace, worker, worker_group = entry
@@ -93,9 +112,11 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
                 inventory.add_child(worker_group, name)
                 inventory.set_variable(name, "codex_workspace", workspace)
 
-    def _add_worker(self, worker: Host, inventory: InventoryData, loader: DataLoader) -> list[tuple[str, str, str]]:
+    def _add_worker(
+        self, worker: Host, inventory: InventoryData, loader: DataLoader, sources: list[str | None]
+    ) -> list[tuple[str, str, str]]:
         """Makes the group of a worker that has workspaces, and lists these as (workspace, worker, group)."""
-        variables = self._variables(worker, loader)
+        variables = self._variables(worker, inventory, loader, sources)
         names = self._workspaces(worker.name, variables, loader)
         if not names:
             return []
@@ -112,13 +133,18 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
             inventory.set_variable(group, name, self._templated(worker.name, name, value))
         return [(name, worker.name, group) for name in names]
 
-    def _variables(self, worker: Host, loader: DataLoader) -> dict[str, Any]:
-        """What the inventory says of a worker, and what lies in group_vars and host_vars beside it."""
-        groups = worker.get_groups()
-        sources = self.inventory.processed_sources
+    def _variables(
+        self, worker: Host, inventory: InventoryData, loader: DataLoader, sources: list[str | None]
+    ) -> dict[str, Any]:
+        """What the inventory says of a worker, and what lies in group_vars and host_vars beside it, in Ansible's order
+        of precedence."""
+        everyone = inventory.groups["all"]
+        groups = _groups_of(worker, inventory)
         variables: dict[str, Any] = {}
         for more in (
-            get_group_vars(groups),
+            everyone.get_vars(),
+            *(group.get_vars() for group in groups),
+            get_vars_from_inventory_sources(loader, sources, [everyone], "all"),
             get_vars_from_inventory_sources(loader, sources, groups, "all"),
             worker.get_vars(),
             get_vars_from_inventory_sources(loader, sources, [worker], "all"),
@@ -154,3 +180,12 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
             return self.templar.template(value)
         except AnsibleError as error:
             raise AnsibleParserError(f"the variable {name} of {worker} cannot be used here: {error}") from error
+
+
+def _groups_of(host: Host, inventory: InventoryData) -> list[Group]:
+    """The groups of a host but ``all``, each before those that override it, as they will be once all sources are read:
+    only then does Ansible put every group below ``all``, one step deeper, and a host without any into ``ungrouped``."""
+    everyone = inventory.groups["all"]
+    named = [group for group in host.get_groups() if group.name not in ("all", "ungrouped")]
+    named.sort(key=lambda g: (g.depth + (everyone not in g.get_ancestors()), g.priority, g.name))
+    return named or [inventory.groups["ungrouped"]]

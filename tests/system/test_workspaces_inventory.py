@@ -57,11 +57,31 @@ def write(place: Path, inventory: dict, **options) -> Path:
     return directory
 
 
-def call(program: str, *arguments: str | Path) -> str:
+def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [Path(sys.executable).with_name(program), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done
+
+
+def call(program: str, *arguments: str | Path) -> str:
+    return run(program, *arguments).stdout
+
+
+def workspaces(*sources: Path) -> list[str]:
+    """The workspaces that inventory sources list, in order, with nothing to warn of."""
+    options = [argument for source in sources for argument in ("-i", source)]
+    done = run("ansible-inventory", *options, "--list")
+    assert "makes no host" not in done.stderr
+    return json.loads(done.stdout)["codex_workspaces"]["hosts"]
+
+
+def one(place: Path, name: str, content: dict | str) -> Path:
+    """An inventory source, or a file of variables."""
+    path = place / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
 
 
 def plain(value):
@@ -103,6 +123,107 @@ def test_group_vars_beside_the_inventory_count(place):
     (directory / "host_vars" / "w1.yml").write_text('{"codex_workspaces_names": ["z"]}')
     listed = json.loads(call("ansible-inventory", "-i", directory, "--list"))
     assert listed["codex_workspaces_w1"]["hosts"] == ["z@w1"]
+
+
+# Where hosts may stand in an inventory: (its text, the group of workers).
+PLACES = {
+    "in a group": ("[fleet]\nw1 codex_workspaces_names='[\"a\"]'\n", "fleet"),
+    "in a group, of all": ("[fleet]\nw1 codex_workspaces_names='[\"a\"]'\n", "all"),
+    "in a group below": (
+        "[paris]\nw1 codex_workspaces_names='[\"a\"]'\n[fleet:children]\neurope\n[europe:children]\nparis\n",
+        "fleet",
+    ),
+    "in a group below, of all": (
+        "[paris]\nw1\n[fleet:children]\nparis\n[fleet:vars]\ncodex_workspaces_names=['a']\n",
+        "all",
+    ),
+    "in no group": ("w1 codex_workspaces_names='[\"a\"]'\n[fleet]\nw2\n", "ungrouped"),
+    "in no group, of all": ("w1 codex_workspaces_names='[\"a\"]'\n[fleet]\nw2\n", "all"),
+    "below all": ("all: {children: {fleet: {hosts: {w1: {codex_workspaces_names: [a]}}}}}", "all"),
+    "in all": ("all: {hosts: {w1: {codex_workspaces_names: [a]}}}", "ungrouped"),
+    "with variables of all": ("[fleet]\nw1\n[all:vars]\ncodex_workspaces_names=['a']\n", "fleet"),
+    "in groups that differ": (
+        "[aa]\nw1\n[zz:children]\naa\n[aa:vars]\ncodex_workspaces_names=['a']\n"
+        "[zz:vars]\ncodex_workspaces_names=['z']\n[all:vars]\ncodex_workspaces_names=['all']\n",
+        "zz",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "group"), PLACES.values(), ids=PLACES.keys())
+def test_workers_are_found_wherever_they_stand(place, text, group):
+    source = one(place, "workers.yml" if text.startswith("all:") else "workers.ini", text)
+    given = {"plugin": "alive.codex.workspaces", "workers": group}
+    assert workspaces(source, one(place, "x.codex.yml", given)) == ["a@w1"]
+    # As one directory, and with what is the default left out.
+    if group == "all":
+        del given["workers"]
+    one(place, "both/2.codex.yml", given)
+    one(place, f"both/1{source.suffix}", text)
+    assert workspaces(place / "both") == ["a@w1"]
+
+
+@pytest.mark.parametrize("group", ["all", "fleet"])
+def test_workers_and_their_variables_come_from_several_sources(place, group):
+    first = one(place, "one/hosts.ini", "[paris]\nw1\n")
+    second = one(place, "two/hosts.ini", "[rome]\nw2\n[fleet:children]\nparis\nrome\n")
+    one(place, "one/group_vars/paris.yml", {"codex_workspaces_names": ["a"]})
+    one(place, "two/group_vars/all.yml", {"codex_workspaces_names": ["of all"], "codex_workspaces_removed": ["b"]})
+    one(place, "one/group_vars/fleet.yml", {"codex_workspaces_names": ["of fleet"]})
+    one(place, "three/host_vars/w2.yml", {"codex_workspaces_names": ["b", "c"]})
+    third = one(place, "three/x.codex.yml", {"plugin": "alive.codex.workspaces", "workers": group})
+    assert workspaces(first, second, third) == ["a@w1", "c@w2"]
+
+
+@pytest.mark.parametrize(("group", "variable"), [("all", "all"), ("fleet", "aa"), ("fleet", "zz")])
+def test_what_overrides_what_is_ansibles_own_order(place, group, variable):
+    """Whatever a play would see as the names of a worker's workspaces is what is listed."""
+    directory = place / "both"
+    one(directory, "1.ini", "[zz]\nw1\n[aa]\nw1\n[fleet:children]\naa\n[all:vars]\ncodex_workspaces_names=['i']\n")
+    one(directory, f"group_vars/{variable}.yml", {"codex_workspaces_names": ["f"]})
+    one(directory, "group_vars/all.yml", {"codex_workspaces_names": ["g"]})
+    one(directory, "2.codex.yml", {"plugin": "alive.codex.workspaces", "workers": group})
+    listed = json.loads(call("ansible-inventory", "-i", directory, "--host", "w1"))
+    assert workspaces(directory) == [f"{name}@w1" for name in listed["codex_workspaces_names"]]
+
+
+def test_workspaces_of_another_source_are_no_workers(place):
+    """Each source lists its workers' workspaces, whichever came before, and none makes a@w1@w1."""
+    source = one(place, "hosts.ini", "[paris]\nw1\n[rome]\nw2\n[all:vars]\ncodex_workspaces_names=['a']\n")
+    plugin = {"plugin": "alive.codex.workspaces"}
+    paris = one(place, "paris.codex.yml", {**plugin, "workers": "paris"})
+    rest = one(place, "rest.codex.yml", plugin)
+    assert workspaces(source, paris, rest) == ["a@w1", "a@w2"]
+
+
+NO_WORKER = "no worker is in the group '{}' yet. Name the source with the workers before this one"
+EMPTY = {
+    "workers named later": (["x.codex.yml", "z.ini"], "[fleet]\nw1\n", "all", NO_WORKER),
+    "nobody in the group": (["hosts.ini", "x.codex.yml"], "[fleet]\n[other]\nw1\n", "fleet", NO_WORKER),
+    "workspaces as workers": (
+        ["hosts.ini", "a.codex.yml", "x.codex.yml"],
+        "[fleet]\nw1 codex_workspaces_names='[\"a\"]'\n",
+        "codex_workspaces",
+        NO_WORKER,
+    ),
+    "no workspace": (
+        ["hosts.ini", "x.codex.yml"],
+        "[fleet]\nw1\nw2\n",
+        "fleet",
+        "no worker in the group '{}' (2 in all) has a workspace. Give codex_workspaces_names",
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "text", "group", "why"), EMPTY.values(), ids=EMPTY.keys())
+def test_a_source_that_makes_no_host_says_so(place, names, text, group, why):
+    one(place, "hosts.ini", text)
+    one(place, "z.ini", text)
+    one(place, "a.codex.yml", {"plugin": "alive.codex.workspaces", "workers": "fleet"})
+    one(place, "x.codex.yml", {"plugin": "alive.codex.workspaces", "workers": group})
+    options = [argument for name in names for argument in ("-i", place / name)]
+    said = " ".join(run("ansible-inventory", *options, "--list").stderr.split())
+    assert f"{place}/x.codex.yml makes no host: {why.format(group)}" in said
 
 
 @pytest.mark.parametrize(
