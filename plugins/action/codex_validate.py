@@ -45,7 +45,7 @@ def read_requirements(requires: str | None, min_version: str | None) -> Specifie
     try:
         return SpecifierSet(",".join(clause for clause in clauses if clause), prereleases=True)
     except InvalidSpecifier as error:
-        raise AnsibleActionFail(f"requires, min_version: {error}: wanted is something like >=0.150,<0.170") from None
+        raise AnsibleActionFail(f"requires, min_version: {error}: wanted is something like >=0.150,<1.0") from None
 
 
 def judge(findings: dict[str, Any], requires: SpecifierSet) -> dict[str, Any]:

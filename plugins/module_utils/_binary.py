@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the Codex binary is, and what it says of itself. Private to the collection alive.codex.
 
-Source: the launchers and the SDK of the npm packages 0.1 to 0.169, which look in these places in this order.
+Source: the launchers and the SDK of the npm packages 0.1 to 0.171, which look in these places in this order.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE
 from ansible_collections.alive.codex.plugins.module_utils._process import STANDARD_PATH, Identity
 from ansible_collections.alive.codex.plugins.module_utils._release import ReleaseError, Store
 from ansible_collections.alive.codex.plugins.module_utils._version import (
+    DEFAULT,
     OLDEST_THAT_READS_NEWER_SESSIONS,
     OLDEST_THAT_SERVES,
     is_exact,
@@ -129,7 +130,7 @@ class Installer:
         if is_exact(version):
             return version
         if self.request.tarballs or self.request.state == "absent":
-            raise ReleaseError(f"version must be exact here, such as 0.169.0, not {version!r}")
+            raise ReleaseError(f"version must be exact here, such as {DEFAULT}, not {version!r}")
         with tempfile.TemporaryDirectory() as cache:
             return _npm.resolve(self._ready_npm(), version, cache)
 

@@ -17,7 +17,7 @@ description:
 options:
   config:
     description:
-      - The whole of C(config.toml). A key that the CLI does not know is refused, if the release can tell (0.169 can).
+      - The whole of C(config.toml). A key that the CLI does not know is refused, if the release can tell, as 0.169 can.
       - Empty, the file is left as it is, or is not.
     type: dict
     default: {}

@@ -23,7 +23,7 @@ description:
 options:
   version:
     description:
-      - An exact version (V(0.169.0)), a dist-tag of the registry (V(latest)), or V(previous), the release that was
+      - An exact version (V(0.171.0)), a dist-tag of the registry (V(latest)), or V(previous), the release that was
         active before this one.
       - With an exact version that is installed already, and with V(previous), nothing is contacted.
     type: str
@@ -55,7 +55,7 @@ options:
     default: 1
   requires:
     description:
-      - What the version must fit, such as V(>=0.150,<0.170). Any other is refused before anything is changed. The
+      - What the version must fit, such as V(>=0.150,<1.0). Any other is refused before anything is changed. The
         operators are V(>=), V(>), V(<=), V(<), V(==) and V(!=).
       - The default is the first release that serves the SDK. An empty text allows all.
     type: str
@@ -63,8 +63,8 @@ options:
   tarballs:
     description:
       - Files on the target to install from, instead of a registry. They are npm's tarballs of the package, and, from
-        0.99 on, of its platform package, as C(npm pack) gets them of C(@openai/codex@0.169.0) and
-        C(@openai/codex@0.169.0-linux-x64).
+        0.99 on, of its platform package, as C(npm pack) gets them of C(@openai/codex@0.171.0) and
+        C(@openai/codex@0.171.0-linux-x64).
       - Neither npm nor Node.js is needed.
     type: list
     elements: path
@@ -107,7 +107,7 @@ author:
 EXAMPLES = r"""
 - name: Install one exact version and make it the active one
   alive.codex.codex_release:
-    version: 0.169.0
+    version: 0.171.0
 
 - name: Have the newest ready, without switching to it
   alive.codex.codex_release:
@@ -120,13 +120,13 @@ EXAMPLES = r"""
 
 - name: Install where there is no way out
   alive.codex.codex_release:
-    version: 0.169.0
+    version: 0.171.0
     tarballs:
-      - /root/codex-0.169.0.tgz
-      - /root/codex-0.169.0-linux-x64.tgz
+      - /root/codex-0.171.0.tgz
+      - /root/codex-0.171.0-linux-x64.tgz
     checksums:
-      codex-0.169.0.tgz: "{{ codex_digest }}"
-      codex-0.169.0-linux-x64.tgz: "{{ codex_platform_digest }}"
+      codex-0.171.0.tgz: "{{ codex_digest }}"
+      codex-0.171.0-linux-x64.tgz: "{{ codex_platform_digest }}"
 """
 
 RETURN = r"""
@@ -134,12 +134,12 @@ version:
   description: The exact version that was asked for, a dist-tag or V(previous) resolved.
   returned: success
   type: str
-  sample: 0.169.0
+  sample: 0.171.0
 previous:
   description: The version that V(previous) means after this run; null if there is none.
   returned: success
   type: str
-  sample: 0.166.0
+  sample: 0.160.0
 releases:
   description: All releases on the host. In check mode, those that are there now.
   returned: success

@@ -17,7 +17,7 @@ description:
 options:
   version:
     description:
-      - An exact version (V(0.169.0)), or a dist-tag of the registry (V(latest)).
+      - An exact version (V(0.171.0)), or a dist-tag of the registry (V(latest)).
       - With an exact version that is there already, nothing is contacted.
     type: str
     default: latest
@@ -55,7 +55,7 @@ author:
 EXAMPLES = r"""
 - name: Have a release on the control node
   alive.codex.codex_tarballs:
-    version: 0.169.0
+    version: 0.171.0
     directory: /srv/codex
   delegate_to: localhost
   register: codex
@@ -79,15 +79,15 @@ version:
   description: The exact version that was asked for, a dist-tag resolved.
   returned: success
   type: str
-  sample: 0.169.0
+  sample: 0.171.0
 tarballs:
   description: The files. In check mode, none where they would be downloaded.
   returned: success
   type: list
   elements: str
   sample:
-    - /srv/codex/0.169.0-linux-x64/openai-codex-0.169.0.tgz
-    - /srv/codex/0.169.0-linux-x64/openai-codex-0.169.0-linux-x64.tgz
+    - /srv/codex/0.171.0-linux-x64/openai-codex-0.171.0.tgz
+    - /srv/codex/0.171.0-linux-x64/openai-codex-0.171.0-linux-x64.tgz
 checksums:
   description: The digest of each, by its file name, as O(alive.codex.codex_release#module:checksums) takes them.
   returned: success

@@ -21,7 +21,7 @@ options:
     type: str
     default: /usr/local/bin/codex
   requires:
-    description: A version specifier as C(packaging) reads it, such as V(>=0.150,<0.170). Prereleases are allowed.
+    description: A version specifier as C(packaging) reads it, such as V(>=0.150,<1.0). Prereleases are allowed.
     type: str
   min_version:
     description: Short for V(>=) in O(requires). Both together must hold.
@@ -70,7 +70,7 @@ author:
 EXAMPLES = r"""
 - name: The binary serves every tenant
   alive.codex.codex_validate:
-    requires: ">=0.150,<0.170"
+    requires: ">=0.150,<1.0"
 
 - name: It serves this tenant, who has no passwd entry, with the SDK of the application
   alive.codex.codex_validate:
@@ -90,12 +90,12 @@ version:
   description: The version, without what is printed around it; null if it could not be had.
   returned: always
   type: str
-  sample: 0.169.0
+  sample: 0.171.0
 version_raw:
   description: What C(codex --version) printed; null if nothing.
   returned: always
   type: str
-  sample: codex-cli 0.169.0
+  sample: codex-cli 0.171.0
 compatible:
   description: Whether the version is known and fits O(requires), O(min_version), and the SDK's pin.
   returned: always

@@ -5,10 +5,28 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
-CODEX_VERSION = "0.169.0"
+# The collection's own default.
+DEFAULTS = Path(__file__).resolve().parents[2] / "roles/codex_cli/defaults/main.yml"
+
+
+def _codex_version() -> str:
+    """The CLI that the tests are about, as ALIVE_CLI says: an exact version, or a tag such as ``latest``, which is
+    looked up once for all processes of a run."""
+    wanted = os.environ.get("ALIVE_CLI")
+    if not wanted:
+        return re.findall(r"^codex_cli_version: (.+)", DEFAULTS.read_text(), re.MULTILINE)[0]
+    if not wanted[0].isdigit():
+        argv = ["npm", "view", f"@openai/codex@{wanted}", "version"]
+        wanted = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+        os.environ["ALIVE_CLI"] = wanted
+    return wanted
+
+
+CODEX_VERSION = _codex_version()
 
 
 def cache_dir() -> Path:

@@ -1,9 +1,9 @@
 """A stand-in for an npm registry, which serves real packages and fails on demand.
 
-In a test: ``with Registry(["@openai/codex@0.169.0"]) as registry: npm install --registry registry.url ...``. From the
+In a test: ``with Registry(["@openai/codex@0.160.0"]) as registry: npm install --registry registry.url ...``. From the
 command line, for hosts in network namespaces of their own::
 
-    python3 tests/support/registry.py --bind 10.0.0.1 --port 4873 @openai/codex@0.169.0
+    python3 tests/support/registry.py --bind 10.0.0.1 --port 4873 @openai/codex@0.160.0
 
 The packages come from the caller's npm, once, into the cache of the tests; with a release of Codex comes the package
 of this machine's platform. Tarballs that a test builds itself can be added. It needs the standard library and npm.

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils import _access
+from support.packages import CODEX_VERSION
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import (
     PNG,
@@ -224,7 +225,7 @@ class TestHowItEnds:
     def test_an_unknown_flag_is_named_with_the_version(self, run: Turn) -> None:
         result = run("x", extra_args=["--from-the-future"])
         assert result["reason"] == "unsupported_option"
-        assert "--from-the-future" in result["msg"] and "0.169.0" in result["msg"]
+        assert "--from-the-future" in result["msg"] and CODEX_VERSION in result["msg"]
 
     def test_the_old_cli_gets_its_base_url_in_the_environment(self, run: Turn, home: Path) -> None:
         script = 'echo "{\\"type\\":\\"error\\",\\"message\\":\\"$OPENAI_BASE_URL\\"}"'

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.alive.codex.plugins.module_utils import _version
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent for path in (CHECKOUT / "roles").glob("*/defaults"))
 INVENTORIES = sorted(path.stem for path in (CHECKOUT / "plugins/inventory").glob("*.py"))
+# What people copy from: none of it may name another release than the one that is installed.
+DOCUMENTATION = sorted(
+    path for pattern in ("README.md", "roles/*/**/*.*", "plugins/modules/*.py") for path in CHECKOUT.glob(pattern)
+)
 MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
 
 
@@ -36,6 +41,31 @@ def test_a_roles_variables_carry_its_name_and_are_in_its_readme(role):
     for name in load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]:
         assert name.startswith(f"{role.name}_")
         assert f"`{name}`" in readme or f"`{name.removeprefix(role.name)}`" in readme
+
+
+def test_one_release_is_the_default_everywhere():
+    assert load(CHECKOUT / "roles/codex_cli/defaults/main.yml")["codex_cli_version"] == _version.DEFAULT
+    named = {
+        (str(path.relative_to(CHECKOUT)), version)
+        for path in DOCUMENTATION
+        for version in re.findall(r"\b0\.1\d\d\.\d+\b", path.read_text())
+    }
+    assert {file for file, _release in named} >= {"README.md", "roles/codex_cli/meta/argument_specs.yml"}
+    known = {_version.OLDEST_PROVEN, _version.DEFAULT, _version.NEWEST_PROVEN}
+    assert {(file, version) for file, version in named if version not in known} == set()
+
+
+def test_bounds_that_are_shown_do_not_age():
+    bounds = {bound for path in DOCUMENTATION for bound in re.findall(r">=0[.0-9]+(?:,<[.0-9]+)?", path.read_text())}
+    assert len(bounds) >= 2
+    assert [
+        bound for bound in bounds for version in (_version.DEFAULT, "0.999.0") if not _version.satisfies(version, bound)
+    ] == []
+
+
+def test_what_is_installed_by_default_is_proven():
+    oldest, default, newest = map(_version.parse, (_version.OLDEST_PROVEN, _version.DEFAULT, _version.NEWEST_PROVEN))
+    assert oldest <= default <= newest
 
 
 def test_the_action_group_names_every_module():
