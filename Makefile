@@ -6,10 +6,29 @@ PYTHON ?= python3
 # Another ansible-core than the pinned one, such as 2.17, in a fresh VENV: for sanity, unit and system tests. The linter
 # and Molecule, which ask for a recent one, are left out.
 ANSIBLE_CORE ?=
-VENV   ?= $(CURDIR)/.venv
-CACHE  := $(CURDIR)/.cache
-READY  := $(VENV)/.requirements
-CHECKOUT := $(CACHE)/checkout/ansible_collections/alive/codex
+# A directory of our own: one with other things in it is neither used nor removed.
+VENV ?= .venv
+
+# Paths end up in PATH, in the first lines of scripts, in Ansible's lists and between double quotes here. What none of
+# these takes apart is fit for all; anything else is refused before a target makes or removes something.
+quoted = '$(subst ','\'',$(1))'
+define newline
+
+
+endef
+UNFIT := $(if $(findstring $(newline),$(VENV)$(PYTHON)),a newline)$(shell set -- $(call quoted,$(VENV)) $(call quoted,$(PYTHON)); here=$$(pwd -P; printf /); \
+	printf %s "$${here%??}$$*" | LC_ALL=C tr -d 'A-Za-z0-9 ._/+,@()\200-\377-' | LC_ALL=C tr '[:cntrl:]' '?')
+ifneq ($(UNFIT),)
+$(error The path of this checkout, VENV and PYTHON may hold letters, digits, blanks and . _ / + , @ ( ) - but not $(UNFIT): \
+	move the checkout, or choose others)
+endif
+ifneq ($(lastword $(MAKEFILE_LIST)),Makefile)
+$(error Everything here is for the directory that make starts in: make -C the checkout, without -f)
+endif
+
+override VENV := $(if $(filter /%,$(firstword $(VENV))),,$(CURDIR)/)$(VENV)
+override CACHE := $(CURDIR)/.cache
+override CHECKOUT := $(CACHE)/checkout/ansible_collections/alive/codex
 # Molecule and ansible-lint look for their helpers on PATH. Version managers' shims must not win over the venv.
 export PATH := $(VENV)/bin:$(PATH)
 # Caches and collections of this checkout only, so that nothing outside it is read or written.
@@ -17,98 +36,112 @@ export ANSIBLE_HOME := $(CACHE)/ansible
 export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install quickstart test test-lint test-sanity test-unit test-system test-molecule bench clean
+# All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
+.PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-sanity test-unit \
+	test-system test-molecule bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -4
 
-setup: $(READY)
-
-$(READY): tests/requirements.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	sed '$(if $(ANSIBLE_CORE),s/^ansible-core==.*/ansible-core==$(ANSIBLE_CORE).*/; /^ansible-lint\|^molecule/d)' tests/requirements.txt > $(VENV)/requirements.txt
-	$(VENV)/bin/pip install --quiet --requirement $(VENV)/requirements.txt
-	touch $@
+# .requirements is there from the start, requirements.txt when all of it is installed.
+setup:
+	@[ "$(VENV)/requirements.txt" -nt tests/requirements.txt ] || { set -ex; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'; \
+	[ -e "$(VENV)/.requirements" ] || [ -z "$$(ls -A "$(VENV)" 2>/dev/null)" ] || \
+		{ set +x; echo "$(VENV) was not made by make setup: remove it, or choose another VENV"; exit 1; }; \
+	mkdir -p "$(VENV)"; \
+	sed '$(if $(ANSIBLE_CORE),s/^ansible-core==.*/ansible-core==$(ANSIBLE_CORE).*/; /^ansible-lint\|^molecule/d)' \
+		tests/requirements.txt > "$(VENV)/.requirements"; \
+	"$(PYTHON)" -m venv "$(VENV)"; \
+	"$(VENV)/bin/python" -m pip install --quiet --requirement "$(VENV)/.requirements"; \
+	cp "$(VENV)/.requirements" "$(VENV)/requirements.txt"; }
 
 # Everything that the quickstart makes lies in one directory, which workspace users must be able to reach: where root's
-# checkout is below a private directory, that is one under /var/lib.
-QUICKSTART := $(CURDIR)/.quickstart
+# checkout is below a private directory, that is one under /var/lib, of this checkout alone.
+override QUICKSTART := $(CURDIR)/.quickstart
 ifeq ($(shell id -u),0)
-QUICKSTART := $(shell $(PYTHON) -c 'import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.stat("$(CURDIR)/.")' \
-	2>/dev/null && echo $(QUICKSTART) || echo /var/lib/alive-codex-quickstart)
+override QUICKSTART := $(shell "$(PYTHON)" -c 'import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.stat("$(CURDIR)/.")' \
+	2>/dev/null && echo "$(QUICKSTART)" || \
+	echo "/var/lib/alive-codex-quickstart-$$(pwd -P | cksum | cut -d ' ' -f 1)")
 endif
-COLLECTION := $(shell find galaxy.yml README.md LICENSE meta playbooks plugins roles -type f ! -name '*.pyc')
 
-quickstart: export ANSIBLE_HOME := $(QUICKSTART)/ansible
-quickstart: export ANSIBLE_COLLECTIONS_PATH := $(QUICKSTART)/collections
-quickstart: export ANSIBLE_CONFIG := $(QUICKSTART)/ansible.cfg
-quickstart: export LC_ALL := C.UTF-8
-quickstart: export TMPDIR := $(QUICKSTART)/tmp
-quickstart: $(QUICKSTART)/collections/.installed
-	@case $(QUICKSTART) in /var/lib/*) echo "Workspace users cannot reach this checkout: all goes into $(QUICKSTART)";; esac
-	@$(QUICKSTART)/venv/bin/ansible-playbook -i localhost, alive.codex.quickstart -e quickstart_directory=$(QUICKSTART)
+QUICK := quickstart quickstart-collection quickstart-venv
+$(QUICK): export ANSIBLE_HOME := $(QUICKSTART)/ansible
+$(QUICK): export ANSIBLE_COLLECTIONS_PATH := $(QUICKSTART)/collections
+$(QUICK): export ANSIBLE_CONFIG := $(QUICKSTART)/ansible.cfg
+$(QUICK): export LC_ALL := C.UTF-8
+$(QUICK): export TMPDIR := $(QUICKSTART)/tmp
+quickstart: quickstart-collection
+	@[ "$(QUICKSTART)" = "$(CURDIR)/.quickstart" ] || echo "Workspace users cannot reach this checkout: all goes into $(QUICKSTART)"
+	@"$(QUICKSTART)/venv/bin/ansible-playbook" -i localhost, alive.codex.quickstart -e '{"quickstart_directory": "$(QUICKSTART)"}'
 
-$(QUICKSTART)/collections/.installed: $(QUICKSTART)/venv/.installed $(COLLECTION)
-	@echo "Installing the collection"
-	@rm -rf $(@D) && mkdir -p $(@D)
-	@$(QUICKSTART)/venv/bin/ansible-galaxy collection build --output-path $(@D) >/dev/null
-	@$(QUICKSTART)/venv/bin/ansible-galaxy collection install --offline --collections-path $(@D) $(@D)/alive-codex-*.tar.gz >/dev/null
-	@touch $@
+quickstart-collection: export PLACE := $(QUICKSTART)/collections
+quickstart-collection: quickstart-venv
+	@[ "$$PLACE/.installed" -nt "$(QUICKSTART)/venv/.installed" ] && [ -z "$$(find galaxy.yml README.md LICENSE meta \
+	playbooks plugins roles ! -name '*.pyc' ! -name __pycache__ -newer "$$PLACE/.installed")" ] || { set -e; \
+	echo "Installing the collection"; \
+	rm -rf "$$PLACE"; mkdir -p "$$PLACE"; \
+	"$(QUICKSTART)/venv/bin/ansible-galaxy" collection build --output-path "$$PLACE" >/dev/null; \
+	"$(QUICKSTART)/venv/bin/ansible-galaxy" collection install --offline --collections-path "$$PLACE" \
+		"$$PLACE"/alive-codex-*.tar.gz >/dev/null; \
+	touch "$$PLACE/.installed"; }
 
-$(QUICKSTART)/venv/.installed: tests/requirements.txt
-	@echo "Installing ansible-core into $(QUICKSTART)"
-	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "Python 3.11 or newer with venv is needed: apt install python3-venv, or make PYTHON=python3.11"; exit 1; }
-	@mkdir -p -m 0755 $(QUICKSTART) $(TMPDIR)
-	@printf '[defaults]\ncallback_result_format = yaml\nnocows = true\n' > $(ANSIBLE_CONFIG)
-	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
-	@grep '^ansible-core\|^packaging' tests/requirements.txt > $(@D)/requirements.txt
-	@$(@D)/bin/pip install --quiet --no-cache-dir --requirement $(@D)/requirements.txt || \
-		{ echo "pip could not install what is above. Where PyPI is not reachable, set PIP_INDEX_URL to a mirror."; exit 1; }
-	@touch $@
+quickstart-venv: export PLACE := $(QUICKSTART)/venv
+quickstart-venv:
+	@[ "$$PLACE/.installed" -nt tests/requirements.txt ] || { set -e; \
+	echo "Installing ansible-core into $(QUICKSTART)"; \
+	"$(PYTHON)" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer with venv is needed: apt install python3-venv, or make PYTHON=python3.11"; exit 1; }; \
+	mkdir -p -m 0755 "$(QUICKSTART)" "$$TMPDIR"; \
+	printf '[defaults]\ncallback_result_format = yaml\nnocows = true\n' > "$$ANSIBLE_CONFIG"; \
+	rm -rf "$$PLACE"; "$(PYTHON)" -m venv "$$PLACE"; \
+	grep '^ansible-core\|^packaging' tests/requirements.txt > "$$PLACE/requirements.txt"; \
+	"$$PLACE/bin/python" -m pip install --quiet --no-cache-dir --requirement "$$PLACE/requirements.txt" || \
+		{ echo "pip could not install what is above. Where PyPI is not reachable, set PIP_INDEX_URL to a mirror."; exit 1; }; \
+	touch "$$PLACE/.installed"; }
 
 clean:
-	@for fleet in $(CACHE)/hosts/*/; do \
-		[ ! -d "$$fleet" ] || $(PYTHON) tests/support/fleet.py --fleet "$$(basename "$$fleet")" down; done
-	rm -rf .quickstart $(QUICKSTART) $(CACHE) $(VENV) .*_cache .hypothesis .ansible
+	@for fleet in "$(CACHE)"/hosts/*/; do \
+		[ ! -d "$$fleet" ] || "$(PYTHON)" tests/support/fleet.py --fleet "$$(basename "$$fleet")" down || exit 1; done
+	rm -rf .quickstart "$(QUICKSTART)" .cache .*_cache .hypothesis .ansible
+	@if [ -e "$(VENV)/.requirements" ]; then set -x; rm -rf "$(VENV)"; \
+	elif [ -e "$(VENV)" ]; then echo "$(VENV) was not made by make setup: it stays"; fi
 
 test: test-lint test-sanity test-unit test-system test-molecule
-	@cat $(CACHE)/skipped 2>/dev/null || :
+	@cat "$(CACHE)/skipped" 2>/dev/null || :
 
-# The working tree as a collection, for tools that find one by its place.
-$(CHECKOUT): ; @mkdir -p $(@D) && ln -sfn $(CURDIR) $@
+test-lint: setup
+	@# The working tree as a collection, for tools that find one by its place.
+	@mkdir -p "$(CACHE)/checkout/ansible_collections/alive" && ln -sfn "$(CURDIR)" "$(CHECKOUT)"
+	"$(VENV)/bin/ruff" check .
+	"$(VENV)/bin/ruff" format --check .
+	MYPYPATH=.cache/checkout "$(VENV)/bin/mypy" --cache-dir "$(CACHE)/mypy" --package ansible_collections.alive.codex.plugins
+	ANSIBLE_COLLECTIONS_PATH="$(CACHE)/checkout" "$(VENV)/bin/ansible-lint"
+	"$(VENV)/bin/antsibull-changelog" lint
 
-test-lint: $(READY) $(CHECKOUT)
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	MYPYPATH=$(CACHE)/checkout $(VENV)/bin/mypy --cache-dir $(CACHE)/mypy --package ansible_collections.alive.codex.plugins
-	ANSIBLE_COLLECTIONS_PATH=$(CACHE)/checkout $(VENV)/bin/ansible-lint
-	$(VENV)/bin/antsibull-changelog lint
+test-sanity: setup
+	"$(VENV)/bin/python" tests/sanity/run.py "$(CACHE)/sanity"
 
-test-sanity: $(READY)
-	$(VENV)/bin/python tests/sanity/run.py $(CACHE)/sanity
-
-test-unit: $(READY)
-	$(VENV)/bin/pytest tests/unit
+test-unit: setup
+	"$(VENV)/bin/pytest" tests/unit
 
 # Much of it waits for processes: two files at a time.
-test-system: $(READY)
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --durations 10 tests/system
+test-system: setup
+	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile --durations 10 tests/system
 
 # The tarball as a user gets it, installed where this checkout's Ansible looks for collections.
-build: $(READY)
-	rm -rf $(CACHE)/build
-	$(VENV)/bin/ansible-galaxy collection build --output-path $(CACHE)/build
+build: setup
+	rm -rf "$(CACHE)/build"
+	"$(VENV)/bin/ansible-galaxy" collection build --output-path "$(CACHE)/build"
 
 install: build
-	$(VENV)/bin/ansible-galaxy collection install --force --offline --collections-path $(CACHE)/collections $(CACHE)/build/*.tar.gz
+	"$(VENV)/bin/ansible-galaxy" collection install --force --offline --collections-path "$(CACHE)/collections" "$(CACHE)/build"/*.tar.gz
 
 test-molecule: install
-	@reason=$$($(VENV)/bin/python tests/support/fleet.py check 2>&1); \
-	if [ -n "$$reason" ]; then echo "SKIPPED: Molecule needs real hosts: $$reason" | tee $(CACHE)/skipped; \
-	else rm -f $(CACHE)/skipped; $(VENV)/bin/molecule test; fi
+	@reason=$$("$(VENV)/bin/python" tests/support/fleet.py check 2>&1); \
+	if [ -n "$$reason" ]; then echo "SKIPPED: Molecule needs real hosts: $$reason" | tee "$(CACHE)/skipped"; \
+	else rm -f "$(CACHE)/skipped"; "$(VENV)/bin/molecule" test; fi
 
 # One row alone: make bench ROW=workspaces
-bench: $(READY)
-	cd tests && $(VENV)/bin/python -m bench $(CACHE)/bench.txt $(ROW)
+bench: setup
+	cd tests && "$(VENV)/bin/python" -m bench "$(CACHE)/bench.txt" $(ROW)

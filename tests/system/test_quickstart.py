@@ -42,7 +42,7 @@ class Quickstart:
     """Runs the playbook by its full name, with a directory and a HOME of its own, as a user who keeps all to itself."""
 
     def __init__(self, tarball: Path, directory: Path, uid: int) -> None:
-        self.directory = directory / "quickstart"
+        self.directory = directory / "quick stärt (1)"  # as in a checkout whose path is like this
         self.home = directory / "home"
         self.home.mkdir(mode=0o700)
         collections = directory / "collections"
