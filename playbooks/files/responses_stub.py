@@ -282,6 +282,7 @@ class Stub(http.server.ThreadingHTTPServer):
         self._requests: int | None = None
         if requests_path:
             self._requests = os.open(requests_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            os.fchmod(self._requests, 0o600)  # it may have been there
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news; anything else is a defect of the stub."""

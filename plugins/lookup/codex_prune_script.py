@@ -51,6 +51,7 @@ from typing import Any
 from ansible import constants
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import write_file
 from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
 
 
@@ -66,6 +67,6 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
         path = Path(constants.DEFAULT_LOCAL_TMP) / f"codex-prune-{hashlib.sha256(content).hexdigest()[:16]}.pyz"
         if not path.exists():
             temporary = path.with_suffix(f".{os.getpid()}")
-            temporary.write_bytes(content)
+            write_file(str(temporary), content, 0o600)
             temporary.rename(path)
         return str(path)

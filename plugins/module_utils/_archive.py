@@ -14,14 +14,16 @@ import time
 from typing import Iterable, Protocol
 
 from ansible_collections.alive.codex.plugins.module_utils._home import Home, split
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import new_directory, new_file
 from ansible_collections.alive.codex.plugins.module_utils._safefs import (
-    make_directory,
     open_directory,
-    open_trusted,
+    open_own,
     opened,
+    refuse_foreign,
 )
 
 _PARTIAL = ".partial"
+_PRIVATE = 0o700
 
 
 class Writer(Protocol):
@@ -45,17 +47,25 @@ class ArchiveFiles:
         if self._dir_fd < 0:
             self._dir_fd = self._open_directory()
         if self._fd < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fd = os.open(_PARTIAL, flags, 0o600, dir_fd=self._dir_fd)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_PARTIAL, dir_fd=self._dir_fd)  # of a run that was killed
+            self._fd = new_file(_PARTIAL, 0o600, self._dir_fd)
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
 
     def _open_directory(self) -> int:
-        with opened(open_trusted(self._root, create=True)) as root_fd:
+        with opened(open_own(self._root, _PRIVATE)) as root_fd:
             with contextlib.suppress(FileExistsError):
-                make_directory(self._workspace, root_fd, 0o700)
-            return open_directory(self._workspace, root_fd)
+                new_directory(self._workspace, _PRIVATE, root_fd)
+            fd = open_directory(self._workspace, root_fd)
+            try:
+                refuse_foreign(fd, self._directory)
+                os.fchmod(fd, _PRIVATE)
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd
 
     def commit(self) -> None:
         """Ends an archive: synchronised, then renamed to a name of its own."""

@@ -16,6 +16,7 @@ import stat
 from typing import Any, Mapping
 
 from ansible_collections.alive.codex.plugins.module_utils import _args, _schema, _version
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import new_file
 from ansible_collections.alive.codex.plugins.module_utils._process import (
     Identity,
     acting_as,
@@ -125,9 +126,8 @@ def _write_schema(options: Mapping[str, Any], inputs: str, tenant: Tenant) -> st
     if options["output_schema"] is None:
         return None
     path = os.path.join(inputs, "schema.json")
-    with open(path, "w", encoding="ascii") as file:
-        json.dump(options["output_schema"], file)
-    _give(path, tenant)
+    with open(_new_input(path, tenant), "wb") as file:
+        file.write(json.dumps(options["output_schema"]).encode("ascii"))
     return path
 
 
@@ -136,27 +136,29 @@ def _copy_images(options: Mapping[str, Any], inputs: str, tenant: Tenant) -> lis
     for number, source in enumerate(options["images_src"] or []):
         path = os.path.join(inputs, f"image-{number}{os.path.splitext(source)[1]}")
         try:
-            shutil.copyfile(source, path)
+            with open(source, "rb") as image, open(_new_input(path, tenant), "wb") as file:
+                shutil.copyfileobj(image, file)
         except OSError as error:
             raise CannotRun(f"the image {source} cannot be copied: {error}") from error
-        _give(path, tenant)
         paths.append(path)
     return paths
 
 
-def _give(path: str, tenant: Tenant) -> None:
-    """Makes a file of ours readable for the tenant alone. Its directory is ours: nobody else can swap it."""
-    os.chmod(path, 0o400)
+def _new_input(path: str, tenant: Tenant) -> int:
+    """A new file that the tenant alone can read, open for us to write it."""
+    fd = new_file(path, 0o400)
     if tenant.identity is not None:
-        os.chown(path, tenant.identity.uid, tenant.identity.gid)
+        os.fchown(fd, tenant.identity.uid, tenant.identity.gid)
+    return fd
 
 
 def _open_events(options: Mapping[str, Any], tenant: Tenant) -> int | None:
-    """``events_path``, opened as the tenant: as root it could be any file that a link names."""
+    """``events_path``, opened as the tenant, as root it could be any file that a link names; emptied, and for its user
+    alone. Somebody else's file is left as it is: its owner could read what is written."""
     path = options["events_path"]
     if path is None:
         return None
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
     try:
         if tenant.identity is None:
             fd = os.open(path, flags, 0o600)
@@ -166,7 +168,14 @@ def _open_events(options: Mapping[str, Any], tenant: Tenant) -> int | None:
                 fd = os.open(path, flags, 0o600)
     except OSError as error:
         raise CannotRun(f"events_path {path} cannot be written: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    info = os.fstat(fd)
+    owner = os.geteuid() if tenant.identity is None else tenant.identity.uid
+    if not stat.S_ISREG(info.st_mode):
         os.close(fd)
         raise CannotRun(f"events_path {path} is not a regular file")
+    if info.st_uid != owner:
+        os.close(fd)
+        raise CannotRun(f"events_path {path} belongs to UID {info.st_uid}, not to UID {owner}: name another file")
+    os.fchmod(fd, 0o600)
+    os.ftruncate(fd, 0)
     return fd

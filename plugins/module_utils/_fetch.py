@@ -17,6 +17,13 @@ from typing import Sequence
 from ansible_collections.alive.codex.plugins.module_utils import _npm, _tarballs, _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, Platform
 from ansible_collections.alive.codex.plugins.module_utils._flock import locked
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import (
+    PUBLIC_DIRECTORY,
+    PUBLIC_FILE,
+    new_directory,
+    public_directories,
+    write_file,
+)
 from ansible_collections.alive.codex.plugins.module_utils._safefs import opened
 from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError
 from ansible_collections.alive.codex.plugins.module_utils._version import parse
@@ -41,7 +48,7 @@ def kept(directory: str, version: str, platform: Platform) -> Sequence[Tarball]:
 def fetch(npm: _npm.Npm, directory: str, version: str, platform: Platform) -> bool:
     """Downloads the tarballs of an exact version, unless another run has done so meanwhile; whether it had to. Raises
     NpmError, TimeoutError or OSError, and leaves what was there."""
-    os.makedirs(directory, exist_ok=True)
+    public_directories(directory)
     with opened(os.open(directory, os.O_RDONLY | os.O_DIRECTORY)) as dir_fd, locked(".lock", dir_fd, npm.timeout):
         if kept(directory, version, platform):
             return False
@@ -52,7 +59,7 @@ def fetch(npm: _npm.Npm, directory: str, version: str, platform: Platform) -> bo
 def _download(npm: _npm.Npm, directory: str, version: str, platform: Platform) -> None:
     staging = os.path.join(directory, ".staging")
     _tree.remove(staging)  # of a run that was killed
-    os.mkdir(staging)
+    new_directory(staging, PUBLIC_DIRECTORY)
     try:
         specs = [f"{PACKAGE}@{version}"]
         if parse(version) >= parse(_FIRST_WITH_PLATFORM_PACKAGE):
@@ -61,8 +68,8 @@ def _download(npm: _npm.Npm, directory: str, version: str, platform: Platform) -
         digests = _npm.pack(npm, specs, staging, cache)
         _tree.remove(cache)
         _tarballs.check([Tarball(os.path.join(staging, name), digest) for name, digest in digests.items()])
-        with open(os.path.join(staging, "pack.json"), "w", encoding="utf-8") as stream:
-            json.dump(digests, stream)
+        write_file(os.path.join(staging, "pack.json"), json.dumps(digests).encode(), PUBLIC_FILE)
+        _tree.publish(staging)
         folder = _folder(directory, version, platform)
         _tree.remove(folder)  # it is damaged
         os.rename(staging, folder)

@@ -41,7 +41,8 @@ def lock_within(fd: int, seconds: float) -> bool:
 @contextlib.contextmanager
 def locked(name: str, dir_fd: int, seconds: float) -> Iterator[None]:
     """Holds the lock of the file ``name``, made where it is missing. TimeoutError where somebody else keeps it."""
-    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644, dir_fd=dir_fd)
+    # For its user alone: whoever may read a file may lock it.
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     try:
         if not lock_within(fd, seconds):
             raise TimeoutError(errno.ETIMEDOUT, "another process has kept it locked", name)

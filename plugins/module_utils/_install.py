@@ -15,6 +15,11 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _access, _npm, _tarballs, _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, ask, native_in, this_platform
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import (
+    PUBLIC_DIRECTORY,
+    new_directory,
+    public_directories,
+)
 from ansible_collections.alive.codex.plugins.module_utils._process import STANDARD_PATH, Identity
 from ansible_collections.alive.codex.plugins.module_utils._release import ReleaseError, Store
 from ansible_collections.alive.codex.plugins.module_utils._version import (
@@ -234,7 +239,7 @@ class Installer:
     def _install(self, version: str, lock: int) -> None:
         with self.store.staged() as staging:
             tree = os.path.join(staging, version)
-            os.mkdir(tree, 0o755)
+            new_directory(tree, PUBLIC_DIRECTORY)
             if self.request.tarballs:
                 _tarballs.unpack(self.request.tarballs, version, self.platform, tree)
             else:
@@ -360,7 +365,7 @@ class Installer:
         if os.path.islink(path) or not os.path.exists(path):
             return
         kept = os.path.join(self.request.prefix, "replaced", os.path.basename(path))
-        os.makedirs(os.path.dirname(kept), exist_ok=True)
+        public_directories(os.path.dirname(kept))
         _tree.remove(kept)
         _tree.link_or_copy(path, kept)
         self.warnings.append(f"{path} was a file that no release had put there; it is kept as {kept}")

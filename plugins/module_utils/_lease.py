@@ -24,6 +24,8 @@ import tempfile
 import time
 from typing import Any, Iterator, Protocol, Sequence
 
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import new_file, write_file
+
 # A poll waits so long on the target for something to tell.
 POLL_SECONDS = 2
 # What a poll exits with where it finds no directory, and where it finds a dead supervisor.
@@ -42,6 +44,9 @@ BURST_SECONDS = 0.06
 GATHER_SECONDS = 0.25
 
 SECRETS_SECONDS = 60
+
+# Everybody can go through the directory: what is in it is for the supervisor's user alone.
+PRIVATE = 0o600
 
 CANCELLED = "cancelled"
 EXPIRED = "lease_expired"
@@ -188,8 +193,7 @@ class Detached(_Cancellable):
         if self.cancelled or self._expired():
             return
         partial = os.path.join(self._directory, "result.partial")
-        with open(partial, "wb") as file:
-            file.write(self._pending + json.dumps(result).encode() + b"\n")
+        write_file(partial, self._pending + json.dumps(result).encode() + b"\n", PRIVATE)
         os.rename(partial, os.path.join(self._directory, "result"))
         while not self._expired():
             with contextlib.suppress(BlockingIOError), self._reader():
@@ -203,8 +207,8 @@ def make_directory(above: str) -> str:
     directory = tempfile.mkdtemp(prefix="alive-codex-", dir=above)
     os.chmod(directory, 0o711)
     for name in ("lease", "pid"):
-        os.close(os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    os.mkfifo(os.path.join(directory, "live"), 0o600)
+        os.close(new_file(os.path.join(directory, name), PRIVATE))
+    os.mkfifo(os.path.join(directory, "live"), PRIVATE)
     return directory
 
 
@@ -222,7 +226,7 @@ def secrets_script() -> str:
     in the memory of a shell, for a module whose own arguments would be written to a file."""
     return (
         "umask 077; secret=$(cat); directory=$(mktemp -d /tmp/alive-codex-XXXXXXXX) || exit; "
-        'mkfifo "$directory/secrets" || exit; '
+        'mkfifo -m 600 "$directory/secrets" || exit; '
         f'( trap \'\' HUP; printf %s "$secret" | timeout {SECRETS_SECONDS} sh -c \'cat >"$1"\' - "$directory/secrets"; '
         'rm -rf "$directory" ) >/dev/null 2>&1 & '
         'echo "$directory/secrets"'
@@ -249,7 +253,7 @@ def read_secrets(path: str) -> str:
 def poll_script(directory: str, number: int) -> str:
     """Renews the lease, waits for something to tell, and prints it: JSON objects, a line each, the result last."""
     return (
-        f"cd {shlex.quote(directory)} 2>/dev/null || exit {RC_GONE}; "
+        f"umask 077; cd {shlex.quote(directory)} 2>/dev/null || exit {RC_GONE}; "
         f"echo {number} >lease; "
         f'[ -e result ] || kill -0 "$(cat pid)" 2>/dev/null || exit {RC_DEAD}; '
         f"[ -e result ] || timeout {POLL_SECONDS} cat live; "

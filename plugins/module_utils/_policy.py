@@ -16,6 +16,12 @@ import subprocess
 import tempfile
 from typing import Any, Mapping
 
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import (
+    PUBLIC_DIRECTORY,
+    PUBLIC_FILE,
+    new_directory,
+    write_file,
+)
 from ansible_collections.alive.codex.plugins.module_utils._process import Completed, Identity, bare_environment, run
 from ansible_collections.alive.codex.plugins.module_utils._toml import dumps
 
@@ -44,12 +50,11 @@ def render(document: Mapping[str, Any]) -> str:
 def judge(texts: Mapping[str, str], codex: str, user: Identity) -> None:
     """Has the CLI at ``codex`` read these files as ``user``. Raises PolicyError, or NotChecked."""
     with tempfile.TemporaryDirectory() as etc:
-        os.chmod(etc, 0o755)
+        os.chmod(etc, PUBLIC_DIRECTORY)
         folder = os.path.join(etc, "codex")
-        os.mkdir(folder)
+        new_directory(folder, PUBLIC_DIRECTORY)
         for name, text in texts.items():
-            with open(os.path.join(folder, name), "w", encoding="utf-8") as stream:
-                stream.write(text)
+            write_file(os.path.join(folder, name), text.encode(), PUBLIC_FILE)
         loaded = _ask(codex, ["features", "list"], user, etc)
         if loaded.rc == 2:
             raise NotChecked(f"{codex} does not know the command that it would be checked with")

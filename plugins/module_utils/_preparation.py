@@ -17,6 +17,7 @@ import stat
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.alive.codex.plugins.module_utils import _process, _safefs, _tomledit
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import new_directory
 from ansible_collections.alive.codex.plugins.module_utils._process import Identity
 from ansible_collections.alive.codex.plugins.module_utils._settled import (
     CONFIG_MODE,
@@ -84,10 +85,10 @@ class Preparation:
                 changes.append(made)
                 return None
             if home is None:
-                _safefs.make_directory(name, parent, PRIVATE)
+                new_directory(name, PRIVATE, parent)
             else:
                 with _process.acting_as(owner):
-                    _safefs.make_directory(name, parent, mode)
+                    new_directory(name, mode, parent)
             changes.append(made)
             fd = _safefs.open_directory(name, parent)
             changes = []

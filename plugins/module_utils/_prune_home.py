@@ -271,7 +271,9 @@ class HomePruner:
             if time.monotonic() > deadline:
                 break
             try:
-                end = run([self.orders.codex, "delete", "--force", session.id], environment, _DELETE_SECONDS)
+                end = run(
+                    [self.orders.codex, "delete", "--force", session.id], environment, _DELETE_SECONDS, umask=0o077
+                )
                 said = end.stderr.decode(errors="replace").strip()[-200:]
                 failed = said or "no reason given" if end.rc else ""
             except OSError as error:

@@ -19,6 +19,11 @@ from typing import Iterator, NamedTuple, Sequence
 from ansible_collections.alive.codex.plugins.module_utils import _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, Platform, native_in
 from ansible_collections.alive.codex.plugins.module_utils._flock import lock_within
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import (
+    PUBLIC_DIRECTORY,
+    new_directory,
+    public_directories,
+)
 from ansible_collections.alive.codex.plugins.module_utils._version import is_exact
 
 _NEVER = 0
@@ -96,14 +101,14 @@ class Store:
     @contextlib.contextmanager
     def locked(self, timeout: float) -> Iterator[int]:
         """Keeps other runs away, and gives the lock's descriptor."""
-        os.makedirs(self.prefix, exist_ok=True)
+        public_directories(self.prefix)
         descriptor = os.open(os.path.join(self.prefix, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not lock_within(descriptor, timeout):
                 raise ReleaseError(
                     f"another run has been at work in {self.prefix} for {timeout:g} s: wait for it, then run this again"
                 )
-            os.makedirs(os.path.join(self.prefix, "releases"), exist_ok=True)
+            public_directories(os.path.join(self.prefix, "releases"))
             yield descriptor
         finally:
             os.close(descriptor)
@@ -116,7 +121,7 @@ class Store:
     @contextlib.contextmanager
     def staged(self) -> Iterator[str]:
         """An empty staging directory, gone at the end, whatever happens."""
-        os.mkdir(self.staging, 0o755)
+        new_directory(self.staging, PUBLIC_DIRECTORY)
         try:
             yield self.staging
         finally:
@@ -155,7 +160,7 @@ class Store:
             self.retire(active)
         for path, target in [(self.bin, native), *((tree, self.package(version)) for tree in self.trees())]:
             if not _is_link_to(path, target):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                public_directories(os.path.dirname(path))
                 _tree.place_link(path, target)
 
     def retire(self, version: str) -> None:

@@ -17,11 +17,12 @@ import stat
 import time
 from typing import Callable, Iterator
 
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import PUBLIC_DIRECTORY, new_directory, new_file
+
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # Only to look at and to go on from; the kernel opens nothing, which costs half.
 TRAVERSE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _MAX_LINKS = 40
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -63,13 +64,14 @@ def opened(fd: int) -> Iterator[int]:
         os.close(fd)
 
 
-def open_trusted(path: str, create: bool = False) -> int:
+def open_trusted(path: str, create: int | None = None) -> int:
     """Opens an absolute path that the operator named, for a process that may be root.
 
     Symbolic links are followed only where root made them, and nothing is looked up in a directory in which everybody
     may rename (writable by others and not sticky): so nobody else decides where the path ends. An unprivileged process
-    has no more than its own rights to lose, and follows what it likes. With ``create``, missing directories are made,
-    0755. Raises FileNotFoundError for what is missing otherwise, PermissionError for what is not to be trusted.
+    has no more than its own rights to lose, and follows what it likes. With ``create``, the mode of a directory that is
+    missing, it is made, and those above it, 0755. Raises FileNotFoundError for what is missing otherwise,
+    PermissionError for what is not to be trusted.
     """
     if not os.path.isabs(path):
         raise ValueError(f"{path!r} is not an absolute path")
@@ -83,7 +85,7 @@ def open_trusted(path: str, create: bool = False) -> int:
             if privileged:
                 _refuse_shared(here)
             try:
-                below = _open_or_make(name, here, create)
+                below = _open_or_make(name, here, PUBLIC_DIRECTORY if pending and create is not None else create)
             except NotADirectoryError:
                 info = os.stat(name, dir_fd=here, follow_symlinks=False)
                 if not stat.S_ISLNK(info.st_mode):
@@ -111,14 +113,35 @@ def _components(path: str) -> list[str]:
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
-def _open_or_make(name: str, dir_fd: int, create: bool) -> int:
+def _open_or_make(name: str, dir_fd: int, mode: int | None) -> int:
     try:
         return os.open(name, TRAVERSE, dir_fd=dir_fd)
     except FileNotFoundError:
-        if not create:
+        if mode is None:
             raise
-    make_directory(name, dir_fd, 0o755)
+    new_directory(name, mode, dir_fd)
     return os.open(name, TRAVERSE, dir_fd=dir_fd)
+
+
+def open_own(path: str, mode: int) -> int:
+    """Opens a directory that this process is to write to, made with ``mode`` where it is missing: like
+    ``open_trusted``, and PermissionError for one that another user owns, or everybody may write to."""
+    fd = open_trusted(path, create=mode)
+    try:
+        refuse_foreign(fd, path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def refuse_foreign(fd: int, path: str) -> None:
+    """PermissionError for an open directory in which another user could have put, or could swap, what is ours."""
+    info = os.fstat(fd)
+    if info.st_uid not in (0, os.geteuid()):
+        raise PermissionError(errno.EPERM, f"belongs to UID {info.st_uid}, not to UID {os.geteuid()}", path)
+    if info.st_mode & stat.S_IWOTH:
+        raise PermissionError(errno.EPERM, "everybody may write to it", path)
 
 
 def _refuse_shared(fd: int) -> None:
@@ -131,15 +154,6 @@ def mount_id(fd: int) -> str:
     """What tells one mount from another, bind mounts of one file system too, of a file that is open."""
     with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
         return next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")
-
-
-def make_directory(name: str, dir_fd: int, mode: int) -> None:
-    """Makes a directory with exactly ``mode``, whatever the umask. It must not exist."""
-    previous = os.umask(0)
-    try:
-        os.mkdir(name, mode, dir_fd=dir_fd)
-    finally:
-        os.umask(previous)
 
 
 def converging(fd: int, owner: tuple[int, int], mode: int, check: bool) -> Iterator[tuple[str, str]]:
@@ -203,10 +217,9 @@ def replace_file(
     ``durable``, a crash of the host may leave the new file empty: enough where no content is at stake.
     """
     temporary = f".{name}.{os.urandom(8).hex()}"
-    fd = os.open(temporary, _CREATE, 0o600, dir_fd=dir_fd)
+    fd = new_file(temporary, mode, dir_fd)
     try:
         try:
-            os.fchmod(fd, mode)
             view = memoryview(content)
             while view:
                 view = view[os.write(fd, view) :]

@@ -15,6 +15,8 @@ import shutil
 import stat
 from typing import Iterator
 
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import PUBLIC_DIRECTORY, PUBLIC_FILE, new_file
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -40,7 +42,7 @@ def publish(root: str) -> None:
         if stat.S_ISLNK(info.st_mode):
             continue
         runs = stat.S_ISDIR(info.st_mode) or info.st_mode & 0o111
-        os.chmod(path, 0o755 if runs else 0o644)
+        os.chmod(path, PUBLIC_DIRECTORY if runs else PUBLIC_FILE)
         sync(path)
 
 
@@ -85,7 +87,10 @@ def link_or_copy(source: str, target: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
             raise
-        shutil.copy2(source, target)
+        # At no instant more open than the source.
+        with open(source, "rb") as old, open(new_file(target, 0o600), "wb") as new:
+            shutil.copyfileobj(old, new)
+        shutil.copystat(source, target)
 
 
 def place_link(path: str, target: str) -> None:

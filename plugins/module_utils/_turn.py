@@ -290,7 +290,7 @@ def cli_version(codex_path: str, tenant: Tenant, runner: Identity) -> str | None
     """The CLI's version, None where it cannot be had."""
     env = bare_environment(runner, tenant.home or runner.home or "/")
     try:
-        done = run([codex_path, "--version"], env, VERSION_SECONDS, tenant.identity)
+        done = run([codex_path, "--version"], env, VERSION_SECONDS, tenant.identity, umask=0o077)
     except OSError:
         return None
     return _version.printed_version(done.stdout.decode("utf-8", "replace"))

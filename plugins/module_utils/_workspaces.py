@@ -115,7 +115,7 @@ def _open_root(request: Request, needed: bool, changes: list[Change]) -> int | N
         if request.check:
             changes.append(made)
             return None
-        fd = _safefs.open_trusted(request.root, create=True)
+        fd = _safefs.open_trusted(request.root, create=ROOT_MODE)
         changes.append(made)
         found = []
     try:

@@ -81,6 +81,7 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import PUBLIC_FILE, public_directories
 from ansible_collections.alive.codex.plugins.module_utils._policy import (
     FILES,
     NotChecked,
@@ -102,7 +103,6 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    os.umask(0o022)  # what is made here is for every user, whatever the caller's files are
     params = module.params
     directory = params["directory"]
     try:
@@ -161,14 +161,14 @@ def read(path: str) -> str | None:
 def write(directory: str, texts: dict[str, str]) -> None:
     """Puts each file in place whole, readable by everybody, writable by its owner alone."""
     if texts:
-        os.makedirs(directory, exist_ok=True)
+        public_directories(directory)
     for name, text in texts.items():
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
         try:
             with open(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
-                os.fchmod(descriptor, 0o644)
+                os.fchmod(descriptor, PUBLIC_FILE)
                 os.fsync(descriptor)
             os.rename(temporary, os.path.join(directory, name))
         except BaseException:

@@ -51,7 +51,8 @@ options:
   archive:
     description:
       - A directory, made for root alone where it is missing, in which what goes is kept before it goes, as
-        C(<workspace>/<time>.tar.gz). Where an archive cannot be written, nothing of that workspace is pruned.
+        C(<workspace>/<time>.tar.gz). Where an archive cannot be written, nothing of that workspace is pruned; nor is it
+        where another user owns the directory, or everybody may write to it.
       - If not given, nothing is kept.
     type: path
   codex_path:

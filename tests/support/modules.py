@@ -22,6 +22,7 @@ def start_module(
     *,
     check: bool = False,
     env: Mapping[str, str] | None = None,
+    umask: int = 0o077,
 ) -> subprocess.Popen[str]:
     """The module at work, as of a root who keeps all to itself: what it makes for tenants must not depend on that.
     ``env`` is added to this process's environment. Read the result with ``result_of``."""
@@ -33,7 +34,7 @@ def start_module(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        umask=0o077,
+        umask=umask,
     )
     assert process.stdin is not None
     process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))

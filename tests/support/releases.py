@@ -86,9 +86,10 @@ class Host:
         *,
         check: bool = False,
         env: dict[str, str] | None = None,
+        umask: int = 0o077,
         **params: object,
     ) -> dict[str, Any]:
-        return run_module("codex_release", self.params(version, **params), check=check, env=env)
+        return run_module("codex_release", self.params(version, **params), check=check, env=env, umask=umask)
 
     def says(self) -> str:
         return subprocess.run([self.bin, "--version"], capture_output=True, text=True, check=True).stdout.strip()

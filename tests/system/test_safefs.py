@@ -121,8 +121,8 @@ class TestTrustedPath:
     def test_makes_what_is_missing_with_safe_modes(self, tmp_path):
         with contextlib.ExitStack() as undo:
             undo.callback(os.umask, os.umask(0o777))
-            os.close(_safefs.open_trusted(f"{tmp_path}/a/./b//c", create=True))
-        assert [stat.S_IMODE((tmp_path / p).stat().st_mode) for p in ("a", "a/b", "a/b/c")] == [0o755] * 3
+            os.close(_safefs.open_trusted(f"{tmp_path}/a/./b//c", create=0o711))
+        assert [stat.S_IMODE((tmp_path / p).stat().st_mode) for p in ("a", "a/b", "a/b/c")] == [0o755, 0o755, 0o711]
 
     def test_makes_nothing_unasked(self, tmp_path):
         with pytest.raises(FileNotFoundError):

@@ -57,6 +57,7 @@ LAYERS = {
         "_homes",
         "_inuse",
         "_lease",
+        "_newfiles",
         "_process",
         "_safefs",
         "_slots",

@@ -10,6 +10,7 @@ could be done; 75 when another run is under way.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -19,8 +20,15 @@ import syslog
 import time
 from typing import Any
 
+from ansible_collections.alive.codex.plugins.module_utils._newfiles import new_file
 from ansible_collections.alive.codex.plugins.module_utils._prune import OPTIONS, orders_from, prune, summary
-from ansible_collections.alive.codex.plugins.module_utils._safefs import open_trusted, opened, read_file, replace_file
+from ansible_collections.alive.codex.plugins.module_utils._safefs import (
+    open_own,
+    open_trusted,
+    opened,
+    read_file,
+    replace_file,
+)
 from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES
 
 CONFIG = "/etc/alive-codex-prune.json"
@@ -29,6 +37,9 @@ LAST = "last.json"
 LOCK = "lock"
 MAX_LOG = 2**20
 KEPT_LOGS = 4
+# Administrators of root's group may read.
+LOG_MODE = 0o640
+LOG_DIRECTORY_MODE = 0o750
 EX_TEMPFAIL = 75
 TYPES: dict[str, Any] = {"path": str, "str": str, "int": int, "bool": bool, "list": list, "float": (int, float)}
 
@@ -59,7 +70,7 @@ def read_config(path: str) -> dict[str, Any]:
 def record(result: dict[str, Any], started: float, dir_fd: int) -> None:
     """Keeps the run whole, and appends a line about it to the log, which is rotated by size."""
     run = {"started": started, "duration": round(time.time() - started, 3), "ok": not result["problems"]}
-    replace_file(LAST, dir_fd, json.dumps(dict(run, **result), indent=1).encode() + b"\n", 0o640)
+    replace_file(LAST, dir_fd, json.dumps(dict(run, **result), indent=1).encode() + b"\n", LOG_MODE)
     try:
         if os.stat(LOG, dir_fd=dir_fd).st_size > MAX_LOG:
             for number in range(KEPT_LOGS, 0, -1):
@@ -71,8 +82,9 @@ def record(result: dict[str, Any], started: float, dir_fd: int) -> None:
     except FileNotFoundError:
         pass
     line = dict(run, changed=result["changed"], **result["totals"], problems=result["problems"][:10])
-    fd = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=dir_fd)
-    with opened(fd):
+    with contextlib.suppress(FileExistsError):
+        os.close(new_file(LOG, LOG_MODE, dir_fd))
+    with opened(os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as fd:
         os.write(fd, json.dumps(line).encode() + b"\n")
 
 
@@ -85,7 +97,7 @@ def complain(text: str) -> None:
 def prune_and_record(config: dict[str, Any]) -> dict[str, Any]:
     """Prunes, unless another run does: BlockingIOError."""
     started = time.time()
-    with opened(open_trusted(config["log_dir"], create=True)) as dir_fd:
+    with opened(open_own(config["log_dir"], LOG_DIRECTORY_MODE)) as dir_fd:
         lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
         with opened(lock):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
