@@ -29,7 +29,8 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import (
     parents_matter,
     plan,
 )
-from ansible_collections.alive.codex.plugins.module_utils._state import Locked, StateDatabases, Strange
+from ansible_collections.alive.codex.plugins.module_utils._sqlite import Strange, Unavailable
+from ansible_collections.alive.codex.plugins.module_utils._state import StateDatabases
 from ansible_collections.alive.codex.plugins.module_utils._tenant import Channel
 from ansible_collections.alive.codex.plugins.module_utils._zstd import Unreadable
 
@@ -204,7 +205,7 @@ class HomePruner:
                     for child, parent in state.spawned():
                         if parent in due:
                             found.setdefault(child, set()).add(parent)
-            except (FileNotFoundError, NotADirectoryError, Strange, Locked):
+            except (FileNotFoundError, NotADirectoryError, Strange, Unavailable):
                 pass  # said, where it matters, when their rows are to go
         return found
 
@@ -230,7 +231,7 @@ class HomePruner:
                     with StateDatabases(self.home.directory(".codex")) as state:
                         state.forget(session.id for session in due)
                 return deleted + [session for session in due if self._unlink(session)]
-        except (OSError, Locked, Strange, Unreadable) as error:
+        except (OSError, Unavailable, Strange, Unreadable) as error:
             self._problem(f"{store.name}: nothing more was pruned: {error}")
             return deleted
 
@@ -315,7 +316,7 @@ class HomePruner:
                             orphans = store.without_rollout(orphans) - store.in_use()
                             state.forget(orphans)
                     self.swept += len(orphans)
-        except (OSError, Strange, Locked):
+        except (OSError, Strange, Unavailable):
             return  # the next run looks again
 
     def _checkpoint(self, store: CodexStore) -> None:
@@ -328,7 +329,7 @@ class HomePruner:
             try:
                 with StateDatabases(self.home.directory(".codex")) as state:
                     state.checkpoint()
-            except (Strange, Locked) as error:
+            except (Strange, Unavailable) as error:
                 self._problem(f"codex: write-ahead logs stay: {error}")
 
     def _problem(self, text: str) -> None:

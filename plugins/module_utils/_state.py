@@ -14,14 +14,13 @@ import os
 import re
 import stat
 from types import TracebackType
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, NamedTuple
 
-try:
-    import sqlite3
-except ImportError:  # distributions that split Python up may lack it
-    sqlite3 = None  # type: ignore[assignment]  # asked for before use
+from ansible_collections.alive.codex.plugins.module_utils._sqlite import Connection, Strange
 
 BUSY_SECONDS = 10.0
+# What one statement may take: to delete the rows of 20,000 sessions takes some seconds.
+STATEMENT_SECONDS = 60.0
 _DATABASE = re.compile(r"[a-z_]+_[0-9]+\.sqlite")
 _FILE = re.compile(rf"{_DATABASE.pattern}(?:-wal|-shm|-journal)?")
 # Rows that are read at a time.
@@ -34,19 +33,26 @@ _THREAD_COLUMNS = frozenset({"thread_id", "parent_thread_id", "child_thread_id"}
 _OTHER_COLUMNS = frozenset({"thread_section_id", "last_checked_thread_id", "attached_thread_parent_id"})
 # How far a background job of the CLI has come: empty, it looks again.
 _CURSORS = frozenset({"last_watermark", "last_checked_thread_id"})
-_MENTIONS_THREAD = re.compile(r".*thread.*id")
+_MENTIONS_THREAD = re.compile(r".*thread.*id", re.IGNORECASE)
+_SPACE = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
+_VIRTUAL = re.compile(rf"{_SPACE}*create{_SPACE}+virtual\b", re.IGNORECASE | re.DOTALL)
 
 
-class Strange(Exception):
-    """The databases are not as this file knows them; the text says what and where."""
+class _Change(NamedTuple):
+    """A statement in parts: ``UPDATE`` or ``DELETE FROM``, the table, what comes behind it, and which rows."""
 
+    verb: str
+    table: str
+    values: str
+    where: str
 
-class Locked(Exception):
-    """Another process has kept a database locked for longer than we wait."""
+    def statement(self) -> str:
+        return f"{self.verb} {self.table}{self.values} WHERE {self.where}"
 
 
 class StateDatabases:
-    """All the databases in ``.codex`` as one connection, so that one transaction covers them."""
+    """All the databases in ``.codex`` as one connection, so that one transaction covers them. All of it may raise
+    Strange, or Unavailable where they may well be as known."""
 
     def __init__(self, codex_fd: int) -> None:
         # SQLite opens what lies beside a database too, and would wait for a FIFO there.
@@ -57,13 +63,11 @@ class StateDatabases:
         self._columns: dict[str, set[str]] = {}
         if not names:
             return
-        if sqlite3 is None:
-            raise Strange("Python has no sqlite3 module on this host")
         if len(names) > _MAX_DATABASES:
             raise Strange(f"there are {len(names)} databases")
         # SQLite wants a path, and opens files beside it; a bare name in this directory passes through no link.
         os.fchdir(codex_fd)
-        self._connection = sqlite3.connect(":memory:", timeout=BUSY_SECONDS, isolation_level=None)
+        self._connection = Connection(names, BUSY_SECONDS, STATEMENT_SECONDS)
         try:
             self._prepare()
         except BaseException:
@@ -71,13 +75,9 @@ class StateDatabases:
             raise
 
     def _prepare(self) -> None:
-        self._run("PRAGMA trusted_schema = OFF")
         for index, name in enumerate(self.names):
-            self._run(f"ATTACH DATABASE ? AS d{index}", [name])
-        self._run("PRAGMA foreign_keys = ON")
-        for index, name in enumerate(self.names):
-            for table, sql in self._run(
-                f"SELECT name, sql FROM d{index}.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            for table, sql in self._connection.run(
+                f"SELECT name, sql FROM d{index}.sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
             ):
                 self._inspect(index, name, table, sql or "")
         for index, name in enumerate(self.names):
@@ -86,9 +86,9 @@ class StateDatabases:
                 raise Strange(f"{name} has no table of threads as it is known")
 
     def _inspect(self, index: int, database: str, table: str, sql: str) -> None:
-        if "virtual table" in sql.lower():
+        if _VIRTUAL.match(sql):
             raise Strange(f"{database} has a virtual table {table}")
-        columns = {row[1] for row in self._run(f"PRAGMA d{index}.table_info({_identifier(table)})")}
+        columns = {row[1] for row in self._connection.run(f"PRAGMA d{index}.table_xinfo({_identifier(table)})")}
         for column in columns - _THREAD_COLUMNS - _OTHER_COLUMNS:
             if _MENTIONS_THREAD.fullmatch(column):
                 raise Strange(f"{database} has a column {table}.{column} that is not known")
@@ -121,88 +121,71 @@ class StateDatabases:
                 query = f"SELECT id, rollout_path FROM {table} WHERE {due} ORDER BY id LIMIT {_ROWS}"
                 last: Any = ""
                 while True:
-                    rows = self._run(query, [int(when), last])
+                    rows = self._connection.run(query, [int(when), last])
                     if not rows:
                         break
                     last = rows[-1][0]
                     yield [row for row in rows if all(isinstance(value, str) for value in row)]
 
     def forget(self, ids: Iterable[str]) -> int:
-        """Deletes every row that names one of the sessions, in one transaction; how many went."""
+        """Deletes every row that names one of the sessions, in one transaction; how many went. Strange where one
+        stays, whatever keeps it."""
         if not self.names:
             return 0
-        self._run("PRAGMA temp_store = MEMORY")
-        self._run("DROP TABLE IF EXISTS temp.gone")
-        self._run("CREATE TEMP TABLE gone (id TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._many("INSERT OR IGNORE INTO temp.gone VALUES (?)", ((id_,) for id_ in ids))
-        self._run("BEGIN IMMEDIATE")
+        self._connection.run("DELETE FROM temp.gone")
+        self._connection.many("INSERT OR IGNORE INTO temp.gone VALUES (?)", ((id_,) for id_ in ids))
+        self._connection.run("BEGIN IMMEDIATE")
         try:
-            before = self._connection.total_changes
-            statements = list(self._deletions())
+            before = self._connection.changes()
+            changes = list(self._changes())
+            for change in changes:
+                self._connection.run(change.statement())
             # The CLI's own triggers may note a deletion in a table that had its turn already.
-            for _turn in range(2):
-                for statement in statements:
-                    self._run(statement)
-            rows = self._connection.total_changes - before
-            self._run("COMMIT")
+            for change in filter(self._is_due, changes):
+                self._connection.run(change.statement())
+            for change in filter(self._is_due, changes):
+                raise Strange(f"something keeps rows of sessions in {self._plain(change.table)}")
+            rows = self._connection.changes() - before
+            self._connection.run("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.rollback()
+            self._connection.rollback()
             raise
         return rows
 
-    def _deletions(self) -> Iterator[str]:
-        last: list[str] = []
+    def _is_due(self, change: _Change) -> bool:
+        return bool(self._connection.run(f"SELECT EXISTS (SELECT 1 FROM {change.table} WHERE {change.where})")[0][0])
+
+    def _changes(self) -> Iterator[_Change]:
+        """All that names the sessions in ``temp.gone`` goes, the lists of them at the end."""
+        gone = "IN (SELECT id FROM temp.gone)"
+        last: list[_Change] = []
         for table, columns in self._columns.items():
             for column in sorted(columns & _THREAD_COLUMNS):
-                yield f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM temp.gone)"
+                yield _Change("DELETE FROM", table, "", f"{column} {gone}")
             if {"kind", "job_key"} <= columns:
-                yield f"DELETE FROM {table} WHERE job_key IN (SELECT id FROM temp.gone)"
+                yield _Change("DELETE FROM", table, "", f"job_key {gone}")
             if {"id", "rollout_path"} <= columns:
-                last.append(f"DELETE FROM {table} WHERE id IN (SELECT id FROM temp.gone)")
+                last.append(_Change("DELETE FROM", table, "", f"id {gone}"))
             for column in sorted(columns & _CURSORS):
-                yield (
-                    f"UPDATE {table} SET {column} = NULL WHERE EXISTS"
-                    f" (SELECT 1 FROM temp.gone WHERE instr({column}, temp.gone.id))"
-                )
+                yield _Change("UPDATE", table, f" SET {column} = NULL", _names_one(column))
             if "rollout_path" in columns and "id" not in columns:
-                yield (
-                    f"DELETE FROM {table} WHERE EXISTS"
-                    " (SELECT 1 FROM temp.gone WHERE instr(rollout_path, temp.gone.id))"
-                )
+                yield _Change("DELETE FROM", table, "", _names_one("rollout_path"))
         yield from last
 
     def checkpoint(self) -> None:
         """Moves what the write-ahead logs hold into the databases, and empties them where nobody reads them now."""
         for index in range(len(self.names)):
-            self._run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
+            self._connection.run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
 
     def _texts(self, query: str) -> Iterator[tuple[str, str]]:
-        try:
-            for first, second in self._connection.execute(query):
-                if isinstance(first, str) and isinstance(second, str):
-                    yield first, second
-        except sqlite3.Error as error:
-            raise _understood(error) from None
+        for first, second in self._connection.rows(query):
+            if isinstance(first, str) and isinstance(second, str):
+                yield first, second
 
-    def _run(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
-        try:
-            return self._connection.execute(statement, list(values)).fetchall()
-        except sqlite3.Error as error:
-            raise _understood(error) from None
-
-    def _many(self, statement: str, values: Iterable[tuple[str]]) -> None:
-        try:
-            self._connection.executemany(statement, values)
-        except sqlite3.Error as error:
-            raise _understood(error) from None
-
-
-def _understood(error: sqlite3.Error) -> Exception:
-    text = str(error)
-    if isinstance(error, sqlite3.OperationalError) and ("locked" in text or "busy" in text):
-        return Locked(f"a database of Codex has been locked for {BUSY_SECONDS:.0f} s")
-    return Strange(f"SQLite says: {text}")
+    def _plain(self, table: str) -> str:
+        """A table as a person would name it."""
+        database, _dot, name = table.partition(".")
+        return f"{self.names[int(database[1:])]}: {name}"
 
 
 def _is_other(name: str, dir_fd: int) -> bool:
@@ -219,3 +202,7 @@ def _identifier(name: str) -> str:
 
 def _quoted(index: int, table: str) -> str:
     return f"d{index}.{_identifier(table)}"
+
+
+def _names_one(column: str) -> str:
+    return f"EXISTS (SELECT 1 FROM temp.gone WHERE instr({column}, temp.gone.id))"

@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.alive.codex.plugins.module_utils import _prune
 
-from support.packages import native_codex
+from support.packages import CODEX_VERSION, native_codex
 from support.stub import FAKE_KEY, ResponsesStub
 
 DAY = 86400
@@ -36,11 +36,12 @@ def workspaces_root() -> Iterator[Path]:
 
 
 class Workspace:
-    """A HOME and its user, who has no passwd entry."""
+    """A HOME and its user, who has no passwd entry; ``version`` of the CLI works there."""
 
-    def __init__(self, root: Path, name: str, uid: int) -> None:
+    def __init__(self, root: Path, name: str, uid: int, version: str = CODEX_VERSION) -> None:
         self.home = root / name
         self.uid = uid
+        self.version = version
         self.home.mkdir(mode=0o700)
         os.chown(self.home, uid, uid)
 
@@ -61,7 +62,7 @@ class Workspace:
 
     def exec_argv(self, stub: ResponsesStub, *arguments: str, version: str | None = None) -> list[str]:
         return [
-            str(native_codex(version) if version else native_codex()),
+            str(native_codex(version or self.version)),
             "exec",
             "--json",
             "--config",
@@ -94,7 +95,7 @@ class Workspace:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            **self.command(native_codex(), *arguments, CODEX_API_KEY=FAKE_KEY),
+            **self.command(native_codex(self.version), *arguments, CODEX_API_KEY=FAKE_KEY),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=60,

@@ -248,24 +248,28 @@ def test_a_log_that_goes_while_we_look_is_no_problem(root, hostile, monkeypatch)
     assert_pruned(prune(root), hostile)
 
 
-def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkeypatch):
-    """A trigger without end, and a view in a table's place."""
-    from ansible_collections.alive.codex.plugins.module_utils import _prune, _tenant
+ENDLESS = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n, n FROM t"
+LONG = "SELECT count(*), 1 FROM " + ", ".join(f"threads AS t{number}" for number in range(30))
 
-    monkeypatch.setattr(_prune, "Limits", lambda: _tenant.Limits(seconds=3.0))
+
+@pytest.mark.parametrize(("query", "why"), [(ENDLESS, "not authorized"), (LONG, "without an end")])
+def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkeypatch, query, why):
+    """A trigger without end, and a view in a table's place."""
+    from ansible_collections.alive.codex.plugins.module_utils import _state
+
+    monkeypatch.setattr(_state, "STATEMENT_SECONDS", 0.5)
     rollout = plant(hostile)
     thread = rollout.name[-42:-6]
-    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n, n FROM t"
     databases(
         hostile,
         THREADS,
-        f"INSERT INTO threads VALUES ('{thread}', '')",
-        f"CREATE TRIGGER never AFTER DELETE ON threads BEGIN INSERT INTO threads {endless}; END",
+        f"INSERT INTO threads VALUES ('{thread}', ''), ('1', ''), ('2', ''), ('3', '')",
+        f"CREATE TRIGGER never AFTER DELETE ON threads BEGIN INSERT INTO threads {query}; END",
     )
-    databases(hostile, f"CREATE VIEW threads AS {endless}", name="goals_1.sqlite")
+    databases(hostile, f"CREATE VIEW threads AS {ENDLESS}", name="goals_1.sqlite")
     result = prune(root)
-    problem = report_of(result, hostile)["problems"][0]
-    assert "stopped" in problem or "memory" in problem
+    assert why in report_of(result, hostile)["problems"][0]
+    assert rollout.exists()
     assert_pruned(result, bystander)
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.packages import native_codex
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import wait_until
@@ -21,6 +22,12 @@ SESSIONS = 40
 def stub():
     with ResponsesStub() as server:
         yield server
+
+
+@pytest.fixture(params=["0.169.0", "0.171.0"])
+def version(request):
+    """The CLI that makes the sessions."""
+    return request.param
 
 
 @pytest.fixture
@@ -42,8 +49,8 @@ def start_turn(workspace, stub, *arguments, prompt):
     return process
 
 
-def test_exactly_the_aged_and_idle_sessions_go(root, stub):
-    workspace = Workspace(root, "acme", 61_101)
+def test_exactly_the_aged_and_idle_sessions_go(root, stub, version):
+    workspace = Workspace(root, "acme", 61_101, version)
     threads = [workspace.turn(stub) for _number in range(SESSIONS)]
     archived, base, running = threads[0], threads[1], threads[2]
     resumed = threads[3:6]
@@ -56,7 +63,8 @@ def test_exactly_the_aged_and_idle_sessions_go(root, stub):
         assert workspace.turn(stub, "resume", thread) == thread
     turn = start_turn(workspace, stub, "resume", running, prompt="[[stall]]")
     try:
-        wait_until(lambda: "[[stall]]" in stub.recorded())  # until then, it writes to its rollout
+        # Until then, it writes to its rollout.
+        wait_until(lambda: "[[stall]]" in stub.recorded() and "[[stall]]" in workspace.rollouts()[running].read_text())
         workspace.age(running)
         expected = set(aged) - {base, running, *resumed}
 
@@ -84,9 +92,9 @@ def test_exactly_the_aged_and_idle_sessions_go(root, stub):
     assert not prune(root, sweep=False)["changed"]
 
 
-def test_the_naive_cron_line_deletes_sessions_in_use(root, stub):
+def test_the_naive_cron_line_deletes_sessions_in_use(root, stub, version):
     """Why this collection has a pruner. The line is the one that deployments copy from each other."""
-    workspace = Workspace(root, "acme", 61_102)
+    workspace = Workspace(root, "acme", 61_102, version)
     threads = [workspace.turn(stub) for _number in range(3)]
     workspace.age(threads[0])
     aged = time.time() - 40 * DAY
@@ -96,9 +104,9 @@ def test_the_naive_cron_line_deletes_sessions_in_use(root, stub):
 
 
 @pytest.mark.parametrize("trial", range(int(os.environ.get("ALIVE_TRIALS", "4"))))
-def test_a_session_that_is_resumed_while_it_is_due_is_never_torn(root, stub, trial):
+def test_a_session_that_is_resumed_while_it_is_due_is_never_torn(root, stub, version, trial):
     """Either it goes and the resume fails, or it is resumed and stays: no turn writes to a file that has gone."""
-    workspace = Workspace(root, "acme", 61_103)
+    workspace = Workspace(root, "acme", 61_103, version)
     threads = [workspace.turn(stub) for _number in range(3)]
     workspace.age(*threads)
     command = workspace.command(*workspace.exec_argv(stub, "resume", threads[0]), CODEX_API_KEY=FAKE_KEY)
@@ -115,12 +123,12 @@ def test_a_session_that_is_resumed_while_it_is_due_is_never_torn(root, stub, tri
     assert workspace.parity() == "ok"
 
 
-def test_a_strange_schema_is_left_to_the_cli(root, stub):
-    workspace = Workspace(root, "acme", 61_104)
+def test_a_strange_schema_is_left_to_the_cli(root, stub, version):
+    workspace = Workspace(root, "acme", 61_104, version)
     threads = [workspace.turn(stub) for _number in range(3)]
     workspace.sql("state_5.sqlite", "CREATE TABLE of_tomorrow (other_thread_uuid TEXT)")
     workspace.age(*threads[:2])
-    result = prune(root)
+    result = prune(root, codex_path=str(native_codex(version)))
     assert result["problems"] == []
     assert gone(result) == set(threads[:2])
     assert set(workspace.rollouts()) == {threads[2]}
@@ -132,8 +140,8 @@ def test_a_strange_schema_is_left_to_the_cli(root, stub):
     assert workspace.mentions({threads[2]})
 
 
-def test_what_goes_can_be_brought_back(root, stub):
-    workspace = Workspace(root, "acme", 61_105)
+def test_what_goes_can_be_brought_back(root, stub, version):
+    workspace = Workspace(root, "acme", 61_105, version)
     threads = [workspace.turn(stub) for _number in range(2)]
     workspace.age(threads[0])
     result = prune(root, archive=str(root / ".archive"))
@@ -151,8 +159,8 @@ def test_what_goes_can_be_brought_back(root, stub):
     assert workspace.foreign_files() == []
 
 
-def test_without_an_archive_nothing_goes(root, stub):
-    workspace = Workspace(root, "acme", 61_106)
+def test_without_an_archive_nothing_goes(root, stub, version):
+    workspace = Workspace(root, "acme", 61_106, version)
     thread = workspace.turn(stub)
     workspace.age(thread)
     (root / "file").write_text("")
@@ -161,10 +169,10 @@ def test_without_an_archive_nothing_goes(root, stub):
     assert set(workspace.rollouts()) == {thread}
 
 
-@pytest.mark.parametrize("version", ["0.44.0", "0.98.0", "0.120.0", "0.140.0"])
-def test_sessions_of_older_releases_are_pruned_under_the_current_one(root, stub, version):
-    workspace = Workspace(root, "acme", 61_107)
-    threads = [workspace.turn(stub, version=version) for _number in range(3)]
+@pytest.mark.parametrize("older", ["0.44.0", "0.98.0", "0.120.0", "0.140.0"])
+def test_sessions_of_older_releases_are_pruned_under_the_current_one(root, stub, version, older):
+    workspace = Workspace(root, "acme", 61_107, version)
+    threads = [workspace.turn(stub, version=older) for _number in range(3)]
     workspace.age(*threads[:2])
     assert workspace.turn(stub, "resume", threads[1]) == threads[1]
     result = prune(root)
@@ -177,8 +185,8 @@ def test_sessions_of_older_releases_are_pruned_under_the_current_one(root, stub,
         assert workspace.turn(stub, "resume", thread) == thread
 
 
-def test_rows_of_sessions_that_somebody_else_removed_go(root, stub):
-    workspace = Workspace(root, "acme", 61_108)
+def test_rows_of_sessions_that_somebody_else_removed_go(root, stub, version):
+    workspace = Workspace(root, "acme", 61_108, version)
     threads = [workspace.turn(stub) for _number in range(2)]
     workspace.rollouts()[threads[0]].unlink()
     assert prune(root)["totals"]["swept"] == 0  # a turn that begins has rows before it has a file

@@ -31,6 +31,7 @@ LAYERS = {
         "_lineage",
         "_claude_store",
         "_state",
+        "_sqlite",
         "_survey",
     ],
     "pure": [
