@@ -33,6 +33,8 @@ _link_checkout()
 sys.path.insert(0, str(COLLECTIONS))
 sys.path.insert(0, str(CHECKOUT / "tests"))
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
+# The ansible-core that is tested is the one beside this Python, whoever calls it.
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
 # What tests make for tenants has to be theirs to read.
 os.umask(0o022)

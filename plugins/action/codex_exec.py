@@ -22,7 +22,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
-from ansible.module_utils.common.validation import check_type_dict
+from ansible.module_utils.common.validation import check_type_dict, check_type_list
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.alive.codex.plugins.module_utils import _events, _lease, _slots
@@ -32,7 +32,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A poll that has not come back so long after its time hangs on a dead connection.
 HANGS_AFTER = 8.0
 RETRY_SECONDS = 1.0
-ITEMS_BYTES = 1 << 20
 
 # This file is read before the workers are forked, which have no terminal of their own.
 COLUMNS = os.get_terminal_size(2).columns if os.isatty(2) else _events.CUT_LENGTH
@@ -132,10 +131,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             raise AnsibleActionFail(f"{option} cannot be read on the control node: {error}") from error
         return content
 
-    def _copy(self, images: list[str] | str) -> list[str]:
+    def _copy(self, images: Any) -> list[str]:
+        try:
+            paths = check_type_list(images)
+        except TypeError as error:
+            raise AnsibleActionFail(f"images_src must be a list: {error}") from error
         tmpdir: str = self._connection._shell.tmpdir or self._make_tmp_path()
         copies: list[str] = []
-        for number, image in enumerate([images] if isinstance(images, str) else images):
+        for number, image in enumerate(paths):
             try:
                 source = self._loader.get_real_file(self._find_needle("files", image))
             except AnsibleError as error:
@@ -148,16 +151,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     def _run_watched(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         with _signals() as interrupted:
             started: dict[str, Any] = self._execute_module(MODULE, {**args, "_detach": True}, task_vars=task_vars)
-            if "directory" not in started:
+            if "watch" not in started:
                 return started
-            watch = _Watch(self, started.pop("directory"), args, task_vars)
+            watch = _Watch(self, started.pop("watch"), task_vars)
             try:
                 if interrupted:
                     raise _Interrupted
                 interrupted.armed = True
                 # The supervisor has copies of its own; these would stay if this process were killed.
                 self._remove_files()
-                result = watch.result(float(args.get("grace_period") or 30))
+                result = watch.result()
             finally:
                 interrupted.armed = False
                 watch.end()
@@ -187,21 +190,25 @@ def _worker_slot(task_vars: dict[str, Any]) -> contextlib.AbstractContextManager
 class _Watch:
     """Polls one supervisor until it has a result."""
 
-    def __init__(self, action: ActionBase, directory: str, args: dict[str, Any], task_vars: dict[str, Any]) -> None:
+    def __init__(self, action: ActionBase, started: dict[str, Any], task_vars: dict[str, Any]) -> None:
+        """``started`` is what the module says of the turn that it started: its directory, and options as it read
+        them."""
         self._action = action
-        self._directory = directory
-        self._quiet = args.get("show") == "none" or bool(action._task.no_log)
+        self._directory: str = started["directory"]
+        self._grace: float = started["grace_period"]
+        self._quiet = started["show"] == "none" or bool(action._task.no_log)
         self._parent = os.getppid()
-        self._end: str | None = _lease.end_script(directory)
-        self._thread_id: str | None = args.get("thread_id")
+        self._end: str | None = _lease.end_script(self._directory)
+        self._thread_id: str | None = started["thread_id"]
         self._items: list[Any] = []
-        self._room = int(args.get("max_bytes") or ITEMS_BYTES)
+        self._room: int = started["max_bytes"]
         host = str(task_vars.get("inventory_hostname", ""))
         if action._task.delegate_to:
             host += f" -> {action._task.delegate_to}"
-        self._name = _events.printable(f"{host} {args.get('workspace') or ''}".rstrip())
+        self._name = _events.printable(f"{host} {started['workspace'] or ''}".rstrip())
 
-    def result(self, grace: float) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
+        grace = self._grace
         number = 0
         reached = time.monotonic()
         while True:

@@ -28,13 +28,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             raise AnsibleActionFail(
                 f"the control node lacks the Python library packaging ({PACKAGING_ERROR}): pip install packaging"
             )
-        arguments = self._task.args
-        requires = read_requirements(arguments.get("requires"), arguments.get("min_version"))
         result: dict[str, Any] = self._execute_module(task_vars=task_vars)
-        findings = result.pop("findings", None)
+        findings, asked = result.pop("findings", None), result.pop("asked", None)
         if findings is not None:
-            result.update(judge(findings, requires))
-            if result["problems"] and result["invocation"]["module_args"]["fail"]:
+            result.update(judge(findings, read_requirements(asked["requires"], asked["min_version"])))
+            if result["problems"] and asked["fail"]:
                 result.update(failed=True, msg="; ".join(result["problems"]))
         return result
 

@@ -555,7 +555,9 @@ def _run(module: AnsibleModule) -> None:
             _supervise(turn, directory, verbose, [], lambda: _lease.Detached(directory, options["grace_period"]))
         with open(os.path.join(directory, "pid"), "w", encoding="ascii") as file:
             file.write(str(pid))
-        module.exit_json(changed=True, directory=directory)
+        # What the action goes by is as it is read here: the task's own arguments may be strings, or left to a default.
+        watch = {name: options[name] for name in ("grace_period", "max_bytes", "show", "thread_id", "workspace")}
+        module.exit_json(changed=True, watch={"directory": directory, **watch})
     # What is written to the lifeline does not matter: that it closes, when this process ends, does.
     lifeline_read, lifeline_write = os.pipe()
     result_read, result_write = os.pipe()

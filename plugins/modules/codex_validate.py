@@ -171,9 +171,12 @@ def main() -> None:
     )
     try:
         # Not as keys of the result itself: Ansible would put a link's own mode and owner over ours, as there is a path.
-        module.exit_json(changed=False, findings=report(module.params))
+        findings = report(module.params)
     except (LookupError, ValueError) as error:
         module.fail_json(msg=str(error))
+    # What the action goes by, as it is read here: the task's own arguments may be strings, or left to a default.
+    asked = {name: module.params[name] for name in ("requires", "min_version", "fail")}
+    module.exit_json(changed=False, findings=findings, asked=asked)
 
 
 def report(params: dict[str, Any]) -> dict[str, Any]:

@@ -91,13 +91,16 @@ class TestTasks:
         assert result["resumed"] and result["attempts"] == 2
 
     def test_files_of_the_control_node(self, play: Callable[..., Play], stub: ResponsesStub, tmp_path: Path) -> None:
+        """The images as ad hoc commands name them, in one string."""
         (tmp_path / "prompt.txt").write_text('[[json:{"ok": false}]]')
         (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
-        (tmp_path / "dot.png").write_bytes(PNG)
-        options = {"prompt_src": "prompt.txt", "output_schema_src": "schema.json", "images_src": ["dot.png"]}
-        result = play({name: relative(tmp_path, value) for name, value in options.items()}).run()
+        for name in ("dot.png", "other.png"):
+            (tmp_path / name).write_bytes(PNG)
+        images = f"{tmp_path / 'dot.png'},{tmp_path / 'other.png'}"
+        options = {"prompt_src": str(tmp_path / "prompt.txt"), "output_schema_src": str(tmp_path / "schema.json")}
+        result = play({**options, "images_src": images}).run()
         assert result["structured_response"] == {"ok": False}, result
-        assert "data:image/png;base64," in json.dumps(stub.requests()[-1]["body"]["input"])
+        assert json.dumps(stub.requests()[-1]["body"]["input"]).count("data:image/png;base64,") == 2
         image = Path(result["argv"][result["argv"].index("--image") + 1])
         assert not image.exists() and not image.parent.exists()
 
@@ -173,7 +176,7 @@ def test_a_flood_of_events_costs_bounded_memory(home: Path, tmp_path: Path) -> N
     assert result["events_cut"] and result["events_dropped"] > 0.9 * result["event_count"]
     [target] = memory.target.values()
     print(f"{FLOOD >> 20} MiB of events: {memory.control:.1f} MiB on the control node, {target:.1f} MiB on the target")
-    assert 0 < memory.control < 150 and 0 < target < 150
+    assert 0 < memory.control < 200 and 0 < target < 150
 
 
 @pytest.mark.root
@@ -193,7 +196,3 @@ def test_many_turns_at_once(stub: ResponsesStub, open_dir: Path, tmp_path: Path)
     assert len({result["thread_id"] for result in results}) == turns
     print(f"{len(memory)} supervisors, at most {max(memory.values()):.1f} MiB each")
     assert len(memory) >= turns and max(memory.values()) < 40
-
-
-def relative(directory: Path, value: Any) -> Any:
-    return [str(directory / name) for name in value] if isinstance(value, list) else str(directory / value)

@@ -222,13 +222,13 @@ def test_the_task_fails_with_all_problems_and_compares_on_the_control_node(codex
     path = codex()
     path.parent.chmod(0o777)
     env = {**os.environ, "ANSIBLE_HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1"}
-    for fail in (True, False):
-        arguments = {"path": str(path), "user": USER, "requires": ">=0.170", "fail": fail}
+    for options, fail in (({}, True), ({"fail": "yes"}, True), ({"fail": False}, False), ({"fail": "no"}, False)):
+        arguments = {"path": str(path), "user": USER, "requires": ">=0.170", **options}
         argv = ["ansible", "localhost", "-m", "alive.codex.codex_validate", "-a", json.dumps(arguments)]
         argv += ["-e", f"ansible_python_interpreter={sys.executable}"]
         done = subprocess.run(argv, capture_output=True, text=True, env=env, check=False)
         result = json.loads(done.stdout[done.stdout.index("=> {") + 3 :])
-        assert (done.returncode != 0) is fail
+        assert (done.returncode != 0) is fail and "asked" not in result
         assert len(result["problems"]) == 2 and "does not fit >=0.170" in result["problems"][1]
         assert result.get("msg", "; ".join(result["problems"])) == "; ".join(result["problems"])
         assert result["compatible"] is False and result["owner"] == "root:root" and result["changed"] is False
