@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -73,7 +74,7 @@ class Quickstart:
 
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         argv = [str(BIN / "ansible-playbook"), "-i", "localhost,", "alive.codex.quickstart"]
-        argv += ["-e", f"quickstart_directory={self.directory}"]
+        argv += ["-e", json.dumps({"quickstart_directory": str(self.directory)})]
         return subprocess.run(
             [*argv, *arguments],
             env={**self.env, **env},
