@@ -18,7 +18,7 @@ a stub, and answers a request that has an output schema with the least value tha
     [[big:BYTES]]        an assistant message of so many bytes
     [[output]]           an assistant message that repeats what the last command printed
     [[run:COMMAND]]      a call of the CLI's shell tool: the CLI really runs it; the program goes on when it has ended
-    [[call:NAME ARGS]]   a call of the function tool NAME with these JSON arguments
+    [[call:NAME ARGS]]   a call of the function tool NAME (SPACE.NAME in a namespace) with these JSON arguments
     [[usage:I,C,O,R]]    token counts of each response from here on: input, cached input, output, reasoning
     [[delay:SECONDS]]    silence, then on
     [[pace:SECONDS]]     so long between two pieces of the messages that follow
@@ -186,7 +186,8 @@ def tool_names(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def function_call(name: str, arguments: dict[str, Any] | str) -> dict[str, Any]:
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return {"type": "function_call", "name": name, "arguments": text}
+    space, _dot, name = name.rpartition(".")
+    return {"type": "function_call", "name": name, "arguments": text, **({"namespace": space} if space else {})}
 
 
 def shell_call(tools: dict[str, dict[str, Any]], command: str) -> dict[str, Any]:
