@@ -1,6 +1,7 @@
 # make quickstart   the main job on this machine, against the real Codex CLI
 # make test         everything: lint, sanity, unit, system, molecule
 # make bench        every speed claim, side by side
+# make canary       what depends on the CLI, with npm's latest release of it; make canary CLI=0.172.0 with another
 # make clean        removes all of it
 PYTHON ?= python3
 # Another ansible-core than the pinned one, such as 2.17, in a fresh VENV: for sanity, unit and system tests. The linter
@@ -38,10 +39,10 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
 .PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-sanity test-unit \
-	test-system test-molecule bench clean
+	test-system test-molecule bench canary canary-record clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -5
 
 # .requirements is there from the start, requirements.txt when all of it is installed.
 setup:
@@ -145,3 +146,14 @@ test-molecule: install
 # One row alone: make bench ROW=workspaces
 bench: setup
 	cd tests && "$(VENV)/bin/python" -m bench "$(CACHE)/bench.txt" $(ROW)
+
+# A release of the CLI, as a version or a tag of npm's.
+CLI ?= latest
+
+# Its tests, and how it differs from the releases that tests/canary/versions describes.
+canary: setup
+	cd tests && "$(VENV)/bin/python" -m canary run "$(CLI)"
+
+# Its description, to be reviewed and committed.
+canary-record: setup
+	cd tests && "$(VENV)/bin/python" -m canary record "$(CLI)"

@@ -119,7 +119,7 @@ class Workspace:
         subprocess.run(**self.command(*argv), check=True)
 
     @contextmanager
-    def _databases(self) -> Iterator[dict[str, sqlite3.Connection]]:
+    def open_databases(self) -> Iterator[dict[str, sqlite3.Connection]]:
         """Copies of the CLI's databases, with what is in their write-ahead logs."""
         with tempfile.TemporaryDirectory() as copies:
             for path in (*self.codex.glob("*.sqlite"), *self.codex.glob("*.sqlite-wal")):
@@ -134,7 +134,7 @@ class Workspace:
     def mentions(self, threads: set[str]) -> list[str]:
         """Where the CLI's databases still name one of the threads, in whatever column."""
         found = []
-        with self._databases() as databases:
+        with self.open_databases() as databases:
             for database, connection in databases.items():
                 tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
                 for (table,) in tables:
@@ -144,7 +144,7 @@ class Workspace:
         return found
 
     def integrity(self) -> set[str]:
-        with self._databases() as databases:
+        with self.open_databases() as databases:
             return {connection.execute("PRAGMA integrity_check").fetchone()[0] for connection in databases.values()}
 
     def parity(self) -> str:

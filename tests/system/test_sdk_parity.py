@@ -19,7 +19,7 @@ import pytest
 from support import turns
 from support.packages import npm_install
 
-SDK_VERSION = "0.163.0"
+SDK_VERSION = os.environ.get("ALIVE_SDK") or "0.163.0"
 CASES = max(520, int(os.environ.get("ALIVE_TRIALS", 0)))
 SUPPORT = Path(turns.__file__).parent / "sdk"
 ODD = [
