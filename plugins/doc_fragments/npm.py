@@ -11,14 +11,20 @@ class ModuleDocFragment:
 options:
   registry:
     description:
-      - The address of an npm registry. By default npm's own settings decide, C(.npmrc) files and environment included.
+      - The address of an npm registry. By default npm's own settings decide, those of the environment, of the user's
+        own C(.npmrc), and of the host's. No project's settings are read, and nothing that another user than root and
+        the one at work could have put in the way; what is left out is told in a warning.
       - It must hold no credentials.
     type: str
   registry_token:
-    description: The token for O(registry). npm gets it in its environment, never in an argument.
+    description:
+      - The token for O(registry). npm gets it in its environment, never in an argument.
+      - Where the address is C(http) and not this machine's, a warning tells that everybody on the way can read it.
     type: str
   npm:
-    description: npm's path, or its name on C(PATH). It needs Node.js 16 or newer.
+    description:
+      - npm's path, or its name on C(PATH). It needs Node.js 16 or newer.
+      - Neither npm nor Node.js is run where another user than root and the one at work could change it.
     type: str
     default: npm
 """

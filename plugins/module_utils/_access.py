@@ -8,12 +8,14 @@ Judged by owner, group and mode bits. Ask the kernel too, by trying as the user 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import grp
 import os
 import pwd
 import stat
 import tempfile
-from typing import Iterable, Iterator
+from typing import Callable, Iterable, Iterator
 
 from ansible_collections.alive.codex.plugins.module_utils._process import Identity
 
@@ -72,11 +74,45 @@ def may(info: os.stat_result, identity: Identity, bits: int) -> bool:
 
 
 def temporary_directory() -> str:
-    """TMPDIR, or, where root's is private, as pam_tmpdir(8) makes it, /tmp: one that every user can go through."""
-    directory = tempfile.gettempdir()
-    if os.geteuid() == 0 and not all(may(info, _SOMEBODY, 0o1) for _path, info in walk_chain(directory)):
-        return "/tmp"
-    return directory
+    """TMPDIR, or, where another user could change that or root's is private, as pam_tmpdir(8) makes it, /tmp: one that
+    every user can go through. Raises PermissionError where none is safe."""
+    return _temporary_directory(lambda info: os.geteuid() != 0 or may(info, _SOMEBODY, 0o1))
+
+
+@contextlib.contextmanager
+def private_directory() -> Iterator[str]:
+    """A new directory that nobody else can enter, or put another in the place of; gone at the end. Raises
+    PermissionError where none is safe."""
+    with tempfile.TemporaryDirectory(dir=_temporary_directory(lambda info: True)) as directory:
+        yield directory
+
+
+def _temporary_directory(fits: Callable[[os.stat_result], bool]) -> str:
+    """The first place for temporary files that no other user can change, and all of whose way fits."""
+    for directory in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if not os.path.isdir(directory) or any(changeable(directory, (os.geteuid(),))):
+            continue
+        if all(fits(info) for _path, info in walk_chain(directory)):
+            return directory
+    raise PermissionError(
+        errno.EACCES, "other users could change every place for temporary files; set TMPDIR", tempfile.gettempdir()
+    )
+
+
+def planted(path: str) -> str | None:
+    """In words, how a user other than root and this process's own could have put something at ``path``, or could
+    still; None where nobody could. What is missing can be made by whoever may write to the directory above it."""
+    for place in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):
+        if place == os.devnull:
+            return None
+        while not os.path.exists(place):
+            place = os.path.dirname(place)
+        info = os.stat(place)
+        for problem in changeable(place, (os.geteuid(),)):
+            return problem
+        if stat.S_ISDIR(info.st_mode) and info.st_mode & (stat.S_IWOTH | stat.S_IWGRP) and info.st_mode & stat.S_ISVTX:
+            return f"others may put files into {place} (mode {stat.S_IMODE(info.st_mode):04o})"
+    return None
 
 
 def changeable(path: str, trusted: Iterable[int]) -> Iterator[str]:

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 import time
 from typing import Any, Mapping, NamedTuple, Sequence
 
@@ -66,12 +65,11 @@ class Outcome(NamedTuple):
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     previous: str | None
-    warnings: Sequence[str]
 
 
 class Installer:
     """One run. Raises ReleaseError, NpmError, TarballError, ValueError, LookupError or OSError; what was active
-    before is then active still."""
+    before is then active still. ``warnings`` are for whoever runs it, also where it fails."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -79,9 +77,14 @@ class Installer:
         self.store = Store(request.prefix, request.bin, self.platform)
         self.warnings: list[str] = []
         self._npm: _npm.Npm | None = None
+        self._end = contextlib.ExitStack()
 
     def run(self, check: bool) -> Outcome:
         """Does it, or with ``check`` says what it would do, contacting no more than that needs."""
+        with self._end:
+            return self._run(check)
+
+    def _run(self, check: bool) -> Outcome:
         self._check_places()
         before = self._state()
         version = self._resolve()
@@ -97,7 +100,7 @@ class Installer:
             elif changed:
                 changed = self._provide(version)
         after, served = self._foreseen(before, version) if check and changed else (self._state(), self.store.served())
-        return Outcome(changed, version, before, after, next(iter(served), None), self.warnings)
+        return Outcome(changed, version, before, after, next(iter(served), None))
 
     # --- before anything is changed
 
@@ -136,8 +139,7 @@ class Installer:
             return version
         if self.request.tarballs or self.request.state == "absent":
             raise ReleaseError(f"version must be exact here, such as {DEFAULT}, not {version!r}")
-        with tempfile.TemporaryDirectory() as cache:
-            return _npm.resolve(self._ready_npm(), version, cache)
+        return _npm.resolve(self._ready_npm(), version)
 
     def _check_version(self, version: str) -> None:
         if not satisfies(version, self.request.requires):
@@ -154,8 +156,7 @@ class Installer:
         if self.request.tarballs:
             _tarballs.check(self.request.tarballs)
         else:
-            with tempfile.TemporaryDirectory() as cache:
-                _npm.resolve(self._ready_npm(), version, cache)
+            _npm.resolve(self._ready_npm(), version)
 
     # --- what there is
 
@@ -278,9 +279,11 @@ class Installer:
     def _ready_npm(self) -> _npm.Npm:
         if self._npm is None:
             request = self.request
-            self._npm = _npm.find_npm(
+            ready = _npm.ready_npm(
                 request.npm, request.environ, request.registry, request.registry_token, request.timeout
             )
+            self._npm = self._end.enter_context(ready)
+            self.warnings += self._npm.warnings
         return self._npm
 
     # --- what was there before us

@@ -3,23 +3,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs npm for codex_release. Private to the collection alive.codex.
 
-npm reads its own settings (proxy, CA, registry, token) from the caller's environment and .npmrc files; what would
-change where or what it installs is said again on the command line, which wins over both. Its exit code proves
-nothing: with the platform package refused, or the disk full, it is 0.
+npm reads its own settings (proxy, CA, registry, token) from the caller's environment, and from the .npmrc of the caller
+and of the host; what would change where or what it installs is said again on the command line, which wins over all. It
+starts in / and asks for no project's settings: it would look for them in every directory above the one that it is in.
+Its exit code proves nothing: with the platform package refused, or the disk full, it is 0.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
 import shutil
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
+from ansible_collections.alive.codex.plugins.module_utils._access import changeable, planted, private_directory
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE
 from ansible_collections.alive.codex.plugins.module_utils._process import Completed, processes_by_user, run
+from ansible_collections.alive.codex.plugins.module_utils._surroundings import own_surroundings
 
 # The options by which a module is told of npm.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -35,6 +39,8 @@ _SHORT = 60.0  # seconds for a question to Node.js or npm that needs no network
 _TELLING = re.compile(
     rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EINTEGRITY|^npm error (?!A complete log|Log files)"
 )
+# A line of npm's list of settings.
+_SETTING = re.compile(r'^(?:; )?(globalconfig|prefix) = (".*?")(?: |$)', re.MULTILINE)
 _CURES = (
     (("ENOSPC",), "make room on that file system, then try again"),
     (("ETARGET", "No match found"), "ask for a version that the registry has: npm view @openai/codex versions"),
@@ -55,36 +61,95 @@ class NpmError(Exception):
 
 
 class Npm(NamedTuple):
-    """How npm is called. ``keep_open`` are descriptors that npm holds as long as it lives."""
+    """How npm is called. ``scratch`` is a directory for what it leaves, ``warnings`` are for whoever runs this,
+    ``keep_open`` are descriptors that npm holds as long as it lives."""
 
     path: str
     environment: Mapping[str, str]
+    settings: Sequence[str]
     registry: str | None
     timeout: float
+    scratch: str
+    warnings: Sequence[str]
     keep_open: Sequence[int] = ()
 
 
-def find_npm(npm: str, environ: Mapping[str, str], registry: str | None, token: str | None, timeout: float) -> Npm:
-    """npm, ready to be called. ``npm`` is a path, or a name on PATH; ``environ`` the caller's environment. Raises
-    NpmError where npm or Node.js is missing or too old."""
-    search_path = environ.get("PATH", os.defpath)
+@contextlib.contextmanager
+def ready_npm(
+    npm: str, environ: Mapping[str, str], registry: str | None, token: str | None, timeout: float
+) -> Iterator[Npm]:
+    """npm, ready to be called within the block. ``npm`` is a path, or a name on PATH; ``environ`` the caller's
+    environment. Raises NpmError where npm or Node.js is missing, too old, or another user's to change."""
+    with private_directory() as scratch:
+        environment, unsafe_path, warnings = own_surroundings(environ, scratch)
+        path = _find(npm, environment["PATH"], unsafe_path)
+        # A version manager keeps node beside npm, off everybody's PATH.
+        environment["PATH"] = f"{os.path.dirname(path)}:{environment['PATH']}"
+        environment.update(npm_config_logs_max="0", NODE_DISABLE_COMPILE_CACHE="1")  # it would be shared, in /tmp
+        if token:
+            if not registry:
+                raise NpmError("registry_token needs the registry that it is for")
+            environment[f"npm_config_{_nerf_dart(registry)}:_authToken"] = token
+            warnings += _plain_text(registry)
+        node = shutil.which("node", path=environment["PATH"])
+        if node:
+            _check_owners(node)
+        version = _ask(["node", "--version"], environment)
+        match = re.match(r"v(\d+)\.", version)
+        if not match or int(match.group(1)) < OLDEST_NODE:
+            raise NpmError(f"npm at {path} runs on Node.js {version or '(none found)'}: >= {OLDEST_NODE} is needed")
+        settings = _host_settings(path, environment, warnings)
+        yield Npm(path, environment, settings, registry, timeout, scratch, warnings)
+
+
+def _find(npm: str, search_path: str, unsafe_path: Sequence[str]) -> str:
     found = shutil.which(npm, path=search_path)
     if not found:
+        left_out = f", without {':'.join(unsafe_path)}, which others could change" if any(unsafe_path) else ""
         raise NpmError(
-            f"there is no npm: {npm} is not found (PATH {search_path}). Install Node.js >= {OLDEST_NODE} with npm, say "
-            "where npm is with the option npm, or give tarballs, which need neither"
+            f"there is no npm: {npm} is not found (PATH {search_path}{left_out}). Install Node.js >= {OLDEST_NODE} "
+            "with npm, say where npm is with the option npm, or give tarballs, which need neither"
         )
-    # A version manager keeps node beside npm, off everybody's PATH.
-    environment = {**environ, "PATH": f"{os.path.dirname(found)}:{search_path}", "npm_config_logs_max": "0"}
-    if token:
-        if not registry:
-            raise NpmError("registry_token needs the registry that it is for")
-        environment[f"npm_config_{_nerf_dart(registry)}:_authToken"] = token
-    version = _ask(["node", "--version"], environment)
-    match = re.match(r"v(\d+)\.", version)
-    if not match or int(match.group(1)) < OLDEST_NODE:
-        raise NpmError(f"npm at {found} runs on Node.js {version or '(none found)'}: >= {OLDEST_NODE} is needed")
-    return Npm(found, environment, registry, timeout)
+    path = os.path.abspath(found)
+    _check_owners(path)
+    return path
+
+
+def _check_owners(program: str) -> None:
+    for problem in changeable(program, (os.geteuid(),)):
+        raise NpmError(
+            f"{program} is not run, as another user could change it: {problem}. Let them not: chown root, chmod go-w; "
+            "or say with the option npm where another is, or give tarballs, which need none"
+        )
+
+
+def _host_settings(path: str, environment: Mapping[str, str], warnings: list[str]) -> list[str]:
+    """The host's own .npmrc, which counts even where npm is given another prefix, unless another user could have made
+    it. Raises NpmError where npm does not run."""
+    # npm lists who says what, the one that counts last. It must not read the file before we know whose it is.
+    other = os.path.join(environment["TMPDIR"], "npmrc")
+    listing = ["config", "list", "--long", "--global", f"--globalconfig={other}", _cache(environment["TMPDIR"])]
+    said = {"globalconfig": "", "prefix": ""}
+    for name, value in _SETTING.findall(_ask([path, *listing], environment)):
+        if json.loads(value) != other:
+            said[name] = json.loads(value)
+    if not said["prefix"]:
+        raise NpmError(f"npm at {path} does not tell its settings: see what `npm config list --long` says")
+    settings = said["globalconfig"] or os.path.join(said["prefix"], "etc", "npmrc")
+    problem = planted(settings)
+    if problem is not None:
+        warnings.append(f"npm does not read {settings}, which another user could have changed: {problem}")
+        settings = other
+    return [f"--globalconfig={settings}"]
+
+
+def _plain_text(registry: str) -> Iterator[str]:
+    parts = urlsplit(registry)
+    host = parts.hostname or ""
+    with contextlib.suppress(ValueError):  # a name
+        host = "localhost" if ipaddress.ip_address(host).is_loopback else host
+    if parts.scheme == "http" and host != "localhost":
+        yield f"registry_token goes to {registry} in plain text, for all on the way to read: give an https address"
 
 
 def check_registry(registry: str) -> None:
@@ -96,9 +161,9 @@ def check_registry(registry: str) -> None:
         raise ValueError("registry must hold no credentials: give them as registry_token, or in .npmrc")
 
 
-def resolve(npm: Npm, version: str, cache: str) -> str:
+def resolve(npm: Npm, version: str) -> str:
     """The exact version that a dist-tag, or a version, is on the registry. Raises NpmError."""
-    done = _run(npm, ["view", f"{PACKAGE}@{version}", "version", "--json", "--cache", cache], cache)
+    done = _run(npm, ["view", f"{PACKAGE}@{version}", "version", "--json", _cache(npm.scratch)])
     if done.rc != 0:
         raise _failure(npm, "view", f"{PACKAGE}@{version}", done)
     answer = json.loads(done.stdout or b"null")
@@ -112,9 +177,8 @@ def install(npm: Npm, version: str, platform_package: str, prefix: str, cache: s
     the platform package or a file of it, which it says in its log alone."""
     arguments = [
         "install",
-        "--global",
         f"--prefix={prefix}",
-        f"--cache={cache}",
+        _cache(cache),
         "--ignore-scripts",
         "--include=optional",
         "--install-strategy=hoisted",
@@ -124,7 +188,7 @@ def install(npm: Npm, version: str, platform_package: str, prefix: str, cache: s
         "--no-fund",
         f"{PACKAGE}@{version}",
     ]
-    done = _run(npm, arguments, prefix)
+    done = _run(npm, arguments)
     if done.rc != 0 or done.timed_out:
         raise _failure(npm, "install", f"{PACKAGE}@{version}", done)
     lost = re.compile(rb"TAR_ENTRY_ERROR|failed optional dependency .*" + re.escape(platform_package.encode()) + rb"\n")
@@ -142,11 +206,11 @@ def pack(npm: Npm, specs: Sequence[str], folder: str, cache: str) -> Mapping[str
         "pack",
         "--json",
         f"--pack-destination={folder}",
-        f"--cache={cache}",
+        _cache(cache),
         "--ignore-scripts",
         "--no-dry-run",
     ]
-    done = _run(npm, [*arguments, *specs], folder)
+    done = _run(npm, [*arguments, *specs])
     if done.rc != 0 or done.timed_out:
         raise _failure(npm, "pack", " ".join(specs), done)
     # npm 8 names the package where it means the file.
@@ -157,7 +221,7 @@ def pack(npm: Npm, specs: Sequence[str], folder: str, cache: str) -> Mapping[str
 
 def global_root(npm: Npm) -> str | None:
     """The directory that npm installs global packages into; None where npm cannot say."""
-    answer = _ask([npm.path, "root", "--global"], npm.environment)
+    answer = _ask([npm.path, "root", "--global", _cache(npm.scratch), *npm.settings], npm.environment)
     return answer if answer.startswith("/") else None
 
 
@@ -202,10 +266,11 @@ def _failure(npm: Npm, command: str, spec: str, done: Completed) -> NpmError:
     return NpmError(f"npm {command} {spec}{where} {reason}")
 
 
-def _run(npm: Npm, arguments: Sequence[str], cwd: str) -> Completed:
+def _run(npm: Npm, arguments: Sequence[str]) -> Completed:
     registry = [f"--registry={npm.registry}", f"--@openai:registry={npm.registry}"] if npm.registry else []
-    argv = [npm.path, *arguments, *registry, "--loglevel=verbose", "--no-update-notifier", "--no-progress"]
-    return run(argv, npm.environment, npm.timeout, cwd=cwd, keep_open=npm.keep_open)
+    quiet = ["--loglevel=verbose", "--no-update-notifier", "--no-progress"]
+    argv = [npm.path, *arguments, "--global", *npm.settings, *registry, *quiet]
+    return run(argv, npm.environment, npm.timeout, keep_open=npm.keep_open)
 
 
 def _ask(argv: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -214,6 +279,11 @@ def _ask(argv: Sequence[str], environment: Mapping[str, str]) -> str:
         return ""
     done = run([program, *argv[1:]], environment, _SHORT)
     return done.stdout.decode(errors="replace").strip() if done.rc == 0 else ""
+
+
+def _cache(directory: str) -> str:
+    """Where npm keeps what it downloads, and would otherwise make directories in the caller's HOME."""
+    return f"--cache={directory}"
 
 
 def _nerf_dart(registry: str) -> str:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import tempfile
 from typing import Any, Mapping
 
+from ansible_collections.alive.codex.plugins.module_utils._access import private_directory
 from ansible_collections.alive.codex.plugins.module_utils._newfiles import (
     PUBLIC_DIRECTORY,
     PUBLIC_FILE,
@@ -49,7 +49,7 @@ def render(document: Mapping[str, Any]) -> str:
 
 def judge(texts: Mapping[str, str], codex: str, user: Identity) -> None:
     """Has the CLI at ``codex`` read these files as ``user``. Raises PolicyError, or NotChecked."""
-    with tempfile.TemporaryDirectory() as etc:
+    with private_directory() as etc:
         os.chmod(etc, PUBLIC_DIRECTORY)
         folder = os.path.join(etc, "codex")
         new_directory(folder, PUBLIC_DIRECTORY)

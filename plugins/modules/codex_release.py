@@ -208,9 +208,11 @@ def main() -> None:
     os.umask(0o022)  # what is made here is for every user, whatever the caller's files are
     try:
         installer = Installer(read_request(module.params))
-        outcome = installer.run(module.check_mode)
-        for warning in outcome.warnings:
-            module.warn(warning)
+        try:
+            outcome = installer.run(module.check_mode)
+        finally:
+            for warning in installer.warnings:
+                module.warn(warning)
         module.exit_json(
             changed=outcome.changed,
             version=outcome.version,

@@ -95,11 +95,11 @@ checksums:
 """
 
 import os
-import tempfile
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils import _fetch, _npm
+from ansible_collections.alive.codex.plugins.module_utils._access import planted
 from ansible_collections.alive.codex.plugins.module_utils._binary import PLATFORMS, this_platform
 from ansible_collections.alive.codex.plugins.module_utils._version import is_exact
 
@@ -116,34 +116,38 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**provide(module.params, module.check_mode))
+        module.exit_json(**provide(module.params, module.check_mode, module.warn))
     except (_npm.NpmError, ValueError, LookupError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or module.params['directory']}: {error.strerror or error}")
 
 
-def provide(params: dict[str, Any], check: bool) -> dict[str, Any]:
+def provide(params: dict[str, Any], check: bool, warn: Callable[[str], None]) -> dict[str, Any]:
     """The result, as RETURN has it. Raises NpmError, ValueError, LookupError or OSError."""
     directory, version = params["directory"], params["version"]
     architecture = params["architecture"]
     platform = PLATFORMS[architecture] if architecture else this_platform()
+    problem = planted(directory)
+    if problem is not None:
+        raise ValueError(f"directory {directory} is not safe from other users: {problem}")
     if params["registry"]:
         _npm.check_registry(params["registry"])
     tarballs = _fetch.kept(directory, version, platform) if is_exact(version) else []
     changed = False
     if not tarballs:
-        npm = _npm.find_npm(
+        with _npm.ready_npm(
             params["npm"], dict(os.environ), params["registry"], params["registry_token"], params["timeout"]
-        )
-        if check or not is_exact(version):
-            with tempfile.TemporaryDirectory() as cache:
-                version = _npm.resolve(npm, version, cache)
-        tarballs = _fetch.kept(directory, version, platform)
-        changed = not tarballs
-        if changed and not check:
-            changed = _fetch.fetch(npm, directory, version, platform)
+        ) as npm:
+            for warning in npm.warnings:
+                warn(warning)
+            if check or not is_exact(version):
+                version = _npm.resolve(npm, version)
             tarballs = _fetch.kept(directory, version, platform)
+            changed = not tarballs
+            if changed and not check:
+                changed = _fetch.fetch(npm, directory, version, platform)
+                tarballs = _fetch.kept(directory, version, platform)
     return {
         "changed": changed,
         "version": version,

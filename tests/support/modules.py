@@ -23,12 +23,14 @@ def start_module(
     check: bool = False,
     env: Mapping[str, str] | None = None,
     umask: int = 0o077,
+    cwd: Path | None = None,
 ) -> subprocess.Popen[str]:
     """The module at work, as of a root who keeps all to itself: what it makes for tenants must not depend on that.
-    ``env`` is added to this process's environment. Read the result with ``result_of``."""
+    ``env`` is added to this process's environment, ``cwd`` where it starts. Read the result with ``result_of``."""
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True}
     process = subprocess.Popen(
         [sys.executable, CHECKOUT / "plugins" / "modules" / f"{name}.py"],
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT / ".cache" / "checkout"), **(env or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

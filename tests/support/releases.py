@@ -87,9 +87,11 @@ class Host:
         check: bool = False,
         env: dict[str, str] | None = None,
         umask: int = 0o077,
+        cwd: Path | None = None,
         **params: object,
     ) -> dict[str, Any]:
-        return run_module("codex_release", self.params(version, **params), check=check, env=env, umask=umask)
+        how: dict[str, Any] = {"check": check, "env": env, "umask": umask, "cwd": cwd}
+        return run_module("codex_release", self.params(version, **params), **how)
 
     def says(self) -> str:
         return subprocess.run([self.bin, "--version"], capture_output=True, text=True, check=True).stdout.strip()

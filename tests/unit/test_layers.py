@@ -63,6 +63,7 @@ LAYERS = {
         "_safefs",
         "_slots",
         "_supervise",
+        "_surroundings",
         "_tenant",
         "_zstd",
         "_tree",
