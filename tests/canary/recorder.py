@@ -21,13 +21,13 @@ from typing import Any
 from support.packages import native_codex, npm_install
 from support.sessions import UUID, Workspace, workspaces_root
 from support.stub import FAKE_KEY, ResponsesStub
-from support.turns import wait_until
+from support.turns import SCHEMA, wait_until
 
 # Nobody else's, so that all that is this user's is of the CLI.
 TENANT = 100_000 + os.getpid()
 # Where the CLI may leave something outside HOME, whatever TMPDIR says, besides /tmp.
 SHARED = (Path("/var/tmp"), Path("/dev/shm"), Path("/run"))
-# Below these, only the directories are told: what is in them is not about turns and sessions.
+# What is in these is not about turns and sessions.
 FOLDED = (".codex/skills/.system/", "repository/")
 COMMANDS = (
     "", "exec", "exec resume", "exec fork", "exec review", "archive", "unarchive", "delete", "doctor", "sandbox",
@@ -41,9 +41,6 @@ features.unbounded_connection_retries = false
 analytics.enabled = false
 """
 NO_WAY_OUT = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
-SCHEMA = (
-    '{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": false}'
-)
 SPAWN = """
 [=[call:collaboration.spawn_agent {"task_name": "look", "fork_turns": "none", "message": "[[say:I looked.]]"}]=]
 [[call:collaboration.wait_agent {"timeout_ms": 10000}]] [[say:done]]
@@ -83,7 +80,8 @@ def describe(version: str) -> dict[str, Section]:
             for section, name, details in run.asked():
                 note(section, name, details)
         finally:
-            run.end_processes()
+            for name in end_processes():
+                note("leftovers", f"a process: {name}")
         for where, directory in (("/tmp", run.tmp), ("/tmp", bare.tmp), *((str(path), path) for path in SHARED)):
             for path in directory.iterdir():
                 with contextlib.suppress(FileNotFoundError):
@@ -128,7 +126,7 @@ class Scenarios:
         self.tmp.mkdir()
         self.tmp.chmod(0o1777)
         self._write(".codex/config.toml", BASE_URL.format(base_url=stub.base_url) + config)
-        self._write("schema.json", SCHEMA)
+        self._write("schema.json", json.dumps(SCHEMA))
 
     def _write(self, name: str, text: str) -> None:
         path = self.workspace.home / name
@@ -175,7 +173,7 @@ class Scenarios:
         yield "flags", re.findall(r"^ {2,6}(?:-\w, +)?(--[a-z].*?)(?:  .*)?$", text, re.MULTILINE)
 
     def asked(self) -> Iterator[tuple[str, str, list[str]]]:
-        """What the CLI prints of its feature flags, its app server's items, and of this HOME."""
+        """What the CLI prints of its feature flags, its app server's items, requirements, and this HOME."""
         for name, stage, on in re.findall(
             r"^(\S+) +(.*?) +(true|false)$", self._run(self.codex, "features", "list").stdout.decode(), re.MULTILINE
         ):
@@ -189,6 +187,9 @@ class Scenarios:
         definitions = json.loads((schemas / "codex_app_server_protocol.v2.schemas.json").read_text())["definitions"]
         for item in definitions["ThreadItem"]["oneOf"]:
             yield "app_server_items", item["properties"]["type"]["enum"][0], []
+        for name, definition in definitions.items():
+            if name.endswith("Requirements"):
+                yield "requirements", name, sorted(definition["properties"])
 
     # What it does.
 
@@ -322,13 +323,24 @@ class Scenarios:
                 keys = sorted(payload) if entry["type"] == "session_meta" else []
                 yield "rollouts", f"{entry['type']} {kind}".strip(), keys
 
-    def end_processes(self) -> None:
-        """Whatever of the tenant's still runs: a server in the background, say."""
+
+def end_processes() -> Iterator[str]:
+    """Ends what still runs as the tenant a few seconds after the last command, and names it."""
+
+    def running() -> dict[int, str]:
+        found = {}
         for path in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with contextlib.suppress(OSError):
                 if path.stat().st_uid == TENANT:
-                    self.seen.append(("leftovers", "a process: " + (path / "comm").read_text().strip(), []))
-                    os.kill(int(path.name), signal.SIGKILL)
+                    found[int(path.name)] = (path / "comm").read_text().strip()
+        return found
+
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not running(), limit=5)
+    for pid, name in running().items():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        yield name
 
 
 def _schema(database: str, connection: sqlite3.Connection) -> Iterator[tuple[str, str, list[str]]]:

@@ -41,6 +41,7 @@ def test_what_0_171_brought_is_named_with_its_rule():
     assert names(found, "new", "home_without_defaults", r"\.codex/\.tmp/\.staging: directory") != []
     [lock] = names(found, "new", "home_without_defaults", r"\.codex/\.tmp/\.staging\.lock")
     assert "whether it tells that a session is in use" in found["new", "home_without_defaults", lock]
+    assert names(found, "new", "requirements", "OtelRequirements: headers_helper$") != []
     assert len(names(found, "new", "migrations", "state_5.sqlite")) == 2
     assert len(names(found, "new", "migrations", "thread_history_1.sqlite")) == 1
 
