@@ -38,7 +38,7 @@ def kept(directory: str, version: str, platform: Platform) -> Sequence[Tarball]:
     try:
         with open(os.path.join(folder, "pack.json"), encoding="utf-8") as stream:
             digests = json.load(stream)
-        tarballs = [Tarball(os.path.join(folder, name), digest) for name, digest in digests.items()]
+        tarballs = [Tarball(os.path.join(folder, os.path.basename(name)), digest) for name, digest in digests.items()]
         _tarballs.check(tarballs)
     except (OSError, ValueError, AttributeError, TarballError):
         return []

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
-import json
 import os
-import shutil
-import tarfile
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
+from ansible_collections.alive.codex.plugins.module_utils import _tree
 from ansible_collections.alive.codex.plugins.module_utils._binary import PACKAGE, Platform
+from ansible_collections.alive.codex.plugins.module_utils._manifest import Manifest, read_manifest
+from ansible_collections.alive.codex.plugins.module_utils._npmtar import MalformedError, members, open_file, shown
 
 _ALGORITHMS = ("sha256", "sha384", "sha512")
+_CURE = "get it anew with npm pack, and compare its digest with the registry's"
 
 
 class TarballError(Exception):
@@ -52,33 +54,53 @@ def check(tarballs: Sequence[Tarball]) -> None:
 
 
 def unpack(tarballs: Sequence[Tarball], version: str, platform: Platform, prefix: str) -> None:
-    """Lays out the release ``version`` below ``prefix``. Raises TarballError where the tarballs are not exactly the
-    package of that version and, from 0.99 on, its platform package; OSError where the disk does not take them."""
+    """Lays out the release ``version`` in ``prefix``, an empty directory. Raises TarballError where the tarballs are
+    not exactly the package of that version and, from 0.99 on, its platform package; OSError where the disk does not
+    take them. Nothing is left in ``prefix`` then."""
+    try:
+        _unpack(tarballs, version, platform, prefix)
+    except BaseException:
+        for name in os.listdir(prefix):
+            _tree.remove(os.path.join(prefix, name))
+        raise
+
+
+def _unpack(tarballs: Sequence[Tarball], version: str, platform: Platform, prefix: str) -> None:
     modules = os.path.join(prefix, "lib", "node_modules")
     platform_version = f"{version}-{platform.suffix}"
     places = {version: os.path.join(modules, PACKAGE), platform_version: os.path.join(modules, platform.package)}
-    manifests: dict[str, Mapping[str, Any]] = {}
+    manifests: dict[str, Manifest] = {}
     check(tarballs)
     for tarball in tarballs:
-        manifest = _manifest(tarball.path)
-        found = str(manifest.get("version"))
-        if manifest.get("name") != PACKAGE or found not in places or found in manifests:
+        tree = os.path.join(prefix, "unpacking")
+        with _naming(tarball.path):
+            _extract(tarball.path, tree)
+            manifest = read_manifest(os.path.join(tree, "package.json"))
+        if manifest.name != PACKAGE or manifest.version not in places or manifest.version in manifests:
             raise TarballError(
-                f"{tarball.path} holds {manifest.get('name')} {found}: wanted are {PACKAGE} {version} and "
-                f"{platform_version}, once each"
+                f"{tarball.path} holds {shown(manifest.name)} {shown(manifest.version)}: "
+                f"wanted are {PACKAGE} {version} and {platform_version}, once each"
             )
-        manifests[found] = manifest
-        _extract(tarball.path, places[found])
+        if not manifest.fits(platform):
+            raise TarballError(
+                f"{tarball.path} is for {shown(manifest.os)} on {shown(manifest.cpu)}, not for {platform.suffix}: get "
+                f"{PACKAGE} {platform_version}"
+            )
+        manifests[manifest.version] = manifest
+        os.makedirs(os.path.dirname(places[manifest.version]), exist_ok=True)
+        os.rename(tree, places[manifest.version])
     if version not in manifests:
-        raise TarballError(f"no tarball holds {PACKAGE} {version}")
-    if platform_version not in manifests and platform.package in manifests[version].get("optionalDependencies", {}):
-        raise TarballError(f"the tarball of the platform package is missing: {PACKAGE} {platform_version}")
-    _link_launcher(manifests[version], prefix)
-
-
-def _link_launcher(manifest: Mapping[str, Any], prefix: str) -> None:
-    binaries = manifest.get("bin")
-    launcher = os.path.normpath(str(binaries["codex"] if isinstance(binaries, dict) else binaries))
+        raise TarballError(f"no tarball holds {PACKAGE} {version}: give that one too")
+    if platform_version not in manifests and platform.package in manifests[version].optional:
+        raise TarballError(
+            f"the tarball of the platform package is missing: give that of {PACKAGE} {platform_version} too"
+        )
+    launcher = manifests[version].launcher
+    if launcher is None or not os.path.isfile(os.path.join(places[version], launcher)):
+        raise TarballError(
+            f"the tarball of {PACKAGE} {version} has no command codex, for which its package.json names "
+            f"{shown(launcher)}; {_CURE}"
+        )
     os.mkdir(os.path.join(prefix, "bin"))
     os.symlink(os.path.join("..", "lib", "node_modules", PACKAGE, launcher), os.path.join(prefix, "bin", "codex"))
 
@@ -87,7 +109,7 @@ def _verify(tarball: Tarball) -> None:
     algorithm, expected = check_checksum(tarball.checksum)
     digest = hashlib.new(algorithm)
     try:
-        with open(tarball.path, "rb") as stream:
+        with _naming(tarball.path), open_file(tarball.path) as stream:
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     except OSError as error:
@@ -98,39 +120,21 @@ def _verify(tarball: Tarball) -> None:
         )
 
 
-def _manifest(path: str) -> Mapping[str, Any]:
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Says which tarball is malformed, and what to do."""
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if _inner(member.name) == "package.json":
-                    stream = archive.extractfile(member)
-                    manifest = json.load(stream) if stream else None
-                    if isinstance(manifest, dict):
-                        return manifest
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise TarballError(f"{path} is no npm tarball: {error}") from None
-    raise TarballError(f"{path} is no npm tarball: it holds no package.json")
+        yield
+    except MalformedError as reason:
+        raise TarballError(f"{path} {reason}; {_CURE}") from None
 
 
 def _extract(path: str, target: str) -> None:
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = _inner(member.name)
-                if member.isdir() or not name:
-                    continue
-                stream = archive.extractfile(member) if member.isreg() else None
-                if stream is None or ".." in name.split("/"):
-                    raise TarballError(f"{path} holds {member.name!r}, which no npm package may hold")
-                file = os.path.join(target, name)
-                os.makedirs(os.path.dirname(file), exist_ok=True)
-                with open(file, "xb") as copy:
-                    shutil.copyfileobj(stream, copy, 1 << 20)
-                os.chmod(file, 0o755 if member.mode & 0o111 else 0o644)
-    except (tarfile.TarError, EOFError) as error:
-        raise TarballError(f"{path} is damaged: {error}") from None
-
-
-def _inner(name: str) -> str:
-    """A member's path inside the package: npm drops the first component, whatever it is called."""
-    return name.partition("/")[2]
+    os.mkdir(target)
+    for member in members(path):
+        file = os.path.join(target, member.name)
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with open(file, "xb") as copy:
+            for piece in member.content:
+                copy.write(piece)
+        os.chmod(file, 0o755 if member.executable else 0o644)

@@ -136,7 +136,9 @@ def test_tarballs_need_neither_npm_nor_node(params, tarballs):
     assert f"@openai/codex@{NEW}" in listed.stdout
 
 
-@pytest.mark.parametrize("kind", ["digest", "cut", "platform", "version", "link", "climb", "file", "nothing"])
+@pytest.mark.parametrize(
+    "kind", ["digest", "cut", "platform", "version", "link", "climb", "absolute", "type", "file", "nothing"]
+)
 def test_tarballs_that_are_not_right(tmp_path, params, tarballs, kind):
     package, native = tarballs[NEW]
     evil = tmp_path / "evil.tgz"
@@ -156,19 +158,28 @@ def test_tarballs_that_are_not_right(tmp_path, params, tarballs, kind):
         subprocess.run(
             ["tar", "-czf", evil, "-C", tmp_path, "--transform", "s,^,package/,", "package.json", "link"], check=True
         )
-        host, told = with_tarballs(params, [evil, native]), "which no npm package may hold"
+        host, told = with_tarballs(params, [evil, native]), "'package/link', which is neither a file nor a directory"
     elif kind == "climb":
         pack_files(evil, {"package.json": manifest, "../../../../../../escaped": b"x"})
-        host, told = with_tarballs(params, [evil, native]), "which no npm package may hold"
+        host, told = with_tarballs(params, [evil, native]), "has an empty, '.' or '..' component; get it anew"
+    elif kind == "absolute":
+        pack_files(evil, {"package.json": manifest, f"{tmp_path}/escaped": b"x"})
+        host, told = with_tarballs(params, [evil, native]), "has an empty, '.' or '..' component; get it anew"
+    elif kind == "type":
+        pack_files(evil, {"package.json": manifest[:-1] + b', "optionalDependencies": 5}'})
+        host, told = (
+            with_tarballs(params, [evil, native]),
+            "its package.json has 5 as optionalDependencies; get it anew",
+        )
     elif kind == "file":
         evil.write_text("not a tarball")
-        host, told = with_tarballs(params, [evil, native]), "is no npm tarball"
+        host, told = with_tarballs(params, [evil, native]), "is damaged, or not packed with gzip"
     else:
         host, told = with_tarballs(params, [package, native]), "cannot be read"
         host["tarballs"][0] = str(tmp_path / package.name)
     result = run_module("codex_release", host)
     assert told in result["msg"]
-    assert not list(Path(params["prefix"]).parent.rglob("escaped"))
+    assert not [*Path(params["prefix"]).parent.rglob("escaped"), *tmp_path.rglob("escaped")]
     assert_old_works(params)
     assert_clean(params, OLD)
 
