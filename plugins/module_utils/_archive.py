@@ -29,7 +29,8 @@ _PRIVATE = 0o700
 class Writer(Protocol):
     """What takes an archive's bytes."""
 
-    def write(self, data: bytes) -> int: ...
+    def write(self, data: bytes) -> int:
+        """How many of them it took."""
 
 
 class ArchiveFiles:

@@ -75,7 +75,7 @@ class Store:
         """The version that the stable path names, if it is one of ours."""
         real = os.path.realpath(self.bin)
         inside = os.path.relpath(real, os.path.join(os.path.realpath(self.prefix), "releases"))
-        version = inside.split("/")[0]
+        version = inside.partition("/")[0]
         return version if is_exact(version) and os.path.isfile(real) else None
 
     def served(self) -> list[str]:

@@ -244,8 +244,8 @@ options:
   events_path:
     description:
       - A file on the target that the whole stream is written to, as JSON lines. Its path is absolute. It is opened as
-        the user who runs the turn, emptied, and can then be read by that user alone (0600). A file that belongs to another
-        user is refused.
+        the user who runs the turn, emptied, and can then be read by that user alone (0600). A file that belongs to
+        another user is refused.
     type: path
   show:
     description:

@@ -80,7 +80,7 @@ def _needed(source: str, package: str, where: str, library: Path) -> Iterator[st
 
 def _modules(base: str, names: list[str], where: str, library: Path) -> Iterator[str]:
     """The modules behind ``from base import names``, or ``import base``."""
-    if base.split(".")[0] == "ansible" or (_is_in(COLLECTION, base) and not _is_in(PACKAGE, base)):
+    if base.partition(".")[0] == "ansible" or (_is_in(COLLECTION, base) and not _is_in(PACKAGE, base)):
         raise PackError(f"{where}: {base} needs Ansible, and is not there on the host")
     if not _is_in(PACKAGE, base):
         return

@@ -41,7 +41,8 @@ class Row(Protocol):
     TITLE: str
     CLAIMS: Sequence[Claim]
 
-    def sides(self) -> AbstractContextManager[dict[str, Side]]: ...
+    def sides(self) -> AbstractContextManager[dict[str, Side]]:
+        """What is compared, by name, while it is set up."""
 
 
 class Verdict(NamedTuple):

@@ -89,10 +89,10 @@ class TestTurns:
     def waiting(options: dict[str, Any], umask: int, tmp: Path) -> Iterator[Path]:
         """The directory of a turn that is over, and whose result waits to be fetched."""
         started = run_module("codex_exec", {**options, "_detach": True}, umask=umask, env={"TMPDIR": str(tmp)})
-        directory = Path(started["directory"])
+        directory = Path(started["watch"]["directory"])
         pid = int((directory / "pid").read_text())
         try:
-            wait_until(lambda: (directory / "result").exists())
+            wait_until((directory / "result").exists)
             yield directory
         finally:
             os.kill(pid, signal.SIGTERM)
@@ -347,8 +347,8 @@ def test_the_roles(umask: int, open_dir: Path, tmp_path: Path) -> None:
     assert {name: found.get(name) for name in expected} == expected
     assert others.writes(host) == []
     other = {"user": others.OTHER, "group": others.OTHER, "extra_groups": []}
-    said = subprocess.run([host / "bin" / "codex", "--version"], env={}, cwd="/", stdout=subprocess.PIPE, **other)
-    assert said.stdout == f"codex-cli {VERSION}\n".encode()
+    said = subprocess.check_output([host / "bin" / "codex", "--version"], env={}, cwd="/", **other)
+    assert said == f"codex-cli {VERSION}\n".encode()
 
 
 def test_the_slots_of_a_run(umask: int, open_dir: Path) -> None:

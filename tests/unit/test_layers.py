@@ -107,7 +107,7 @@ def imported(path: Path) -> set[str]:
 
 def utils_imported(path: Path) -> set[str]:
     prefix = f"{PREFIX}.module_utils."
-    return {name[len(prefix) :].split(".")[0] for name in imported(path) if name.startswith(prefix)}
+    return {name[len(prefix) :].partition(".")[0] for name in imported(path) if name.startswith(prefix)}
 
 
 def rank(util: str) -> int:
@@ -136,7 +136,7 @@ def test_no_file_is_part_of_a_circle():
 
 @pytest.mark.parametrize("path", [path for path in UTILS if path.stem in PURE], ids=lambda path: path.stem)
 def test_pure_files_do_not_touch_the_host(path):
-    assert not {name.split(".")[0] for name in imported(path)} & IMPURE_MODULES
+    assert not {name.partition(".")[0] for name in imported(path)} & IMPURE_MODULES
     assert utils_imported(path) <= PURE
 
 
