@@ -25,7 +25,8 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.module_utils.common.validation import check_type_dict, check_type_list
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.alive.codex.plugins.module_utils import _events, _lease, _slots
+from ansible_collections.alive.codex.plugins.module_utils._turn import events, lease
+from ansible_collections.alive.codex.plugins.plugin_utils import _slots
 
 MODULE = "alive.codex.codex_exec"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -34,7 +35,7 @@ HANGS_AFTER = 8.0
 RETRY_SECONDS = 1.0
 
 # This file is read before the workers are forked, which have no terminal of their own.
-COLUMNS = os.get_terminal_size(2).columns if os.isatty(2) else _events.CUT_LENGTH
+COLUMNS = os.get_terminal_size(2).columns if os.isatty(2) else events.CUT_LENGTH
 
 display = Display()
 
@@ -115,7 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if not secrets:
             return args
         text = json.dumps(secrets).encode()
-        done = self._low_level_execute_command(_lease.secrets_script(), in_data=text, sudoable=True)
+        done = self._low_level_execute_command(lease.secrets_script(), in_data=text, sudoable=True)
         if done["rc"] != 0:
             raise AnsibleActionFail(f"secrets cannot be passed to the target: {done['stderr'] or done['stdout']}")
         path = done["stdout"].split()[-1]
@@ -198,14 +199,14 @@ class _Watch:
         self._grace: float = started["grace_period"]
         self._quiet = started["show"] == "none" or bool(action._task.no_log)
         self._parent = os.getppid()
-        self._end: str | None = _lease.end_script(self._directory)
+        self._end: str | None = lease.end_script(self._directory)
         self._thread_id: str | None = started["thread_id"]
         self._items: list[Any] = []
         self._room: int = started["max_bytes"]
         host = str(task_vars.get("inventory_hostname", ""))
         if action._task.delegate_to:
             host += f" -> {action._task.delegate_to}"
-        self._name = _events.printable(f"{host} {started['workspace'] or ''}".rstrip())
+        self._name = events.printable(f"{host} {started['workspace'] or ''}".rstrip())
 
     def result(self) -> dict[str, Any]:
         grace = self._grace
@@ -216,13 +217,13 @@ class _Watch:
             if os.getppid() != self._parent:
                 raise _Interrupted
             try:
-                with _deadline(_lease.POLL_SECONDS + HANGS_AFTER):
-                    done = self._execute(_lease.poll_script(self._directory, number))
+                with _deadline(lease.POLL_SECONDS + HANGS_AFTER):
+                    done = self._execute(lease.poll_script(self._directory, number))
             except (AnsibleError, _Hangs) as error:  # ansible-core 2.17: not always AnsibleConnectionFailure
                 if time.monotonic() - reached > grace:
                     self._end = None
                     message = f"the connection was lost for more than {grace:g} s, and the target ends the turn"
-                    return {"unreachable": True, **self._lost(_lease.EXPIRED, f"{message}: {error}")}
+                    return {"unreachable": True, **self._lost(lease.EXPIRED, f"{message}: {error}")}
                 time.sleep(RETRY_SECONDS)
                 if isinstance(error, _Hangs):
                     self._action._connection.reset()
@@ -235,11 +236,11 @@ class _Watch:
                         return document
                     self._note(document, len(line))
                     self._show(document)
-            if done["rc"] == _lease.RC_GONE:
+            if done["rc"] == lease.RC_GONE:
                 message = f"the target heard nothing from the control node for {grace:g} s, and ended the turn"
-                return {"failed": True, **self._lost(_lease.EXPIRED, message)}
-            if done["rc"] == _lease.RC_DEAD:
-                self._end = _lease.bury_script(self._directory)
+                return {"failed": True, **self._lost(lease.EXPIRED, message)}
+            if done["rc"] == lease.RC_DEAD:
+                self._end = lease.bury_script(self._directory)
                 message = "the turn's supervisor was killed, by the out-of-memory killer or by its own user"
                 return {"failed": True, **self._lost(None, message)}
 
@@ -267,8 +268,8 @@ class _Watch:
             display.display(f"[{self._name}] ... {int(line['dropped'])} events not shown", stderr=True)
         if "text" in line:
             head = f"[{self._name}] {float(line['at']):6.1f}s  "
-            room = _events.CUT_LENGTH if display.verbosity else max(COLUMNS - len(head), 20)
-            display.display(head + _events.printable(line["text"], room), stderr=True)
+            room = events.CUT_LENGTH if display.verbosity else max(COLUMNS - len(head), 20)
+            display.display(head + events.printable(line["text"], room), stderr=True)
 
     def _lost(self, reason: str | None, message: str) -> dict[str, Any]:
         """The result where the supervisor's own never came: what is known of the turn here."""

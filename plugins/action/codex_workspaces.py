@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.alive.codex.plugins.module_utils import _packing
+from ansible_collections.alive.codex.plugins.module_utils._formats import packing
 
 # What is shorter is sent as it is, for the sake of those who read what Ansible sends.
 LONG = 2**15
@@ -29,7 +29,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         arguments = dict(self._task.args)
         text = text_of(arguments.get("workspaces"))
         if len(text) > LONG:
-            arguments["workspaces"] = _packing.pack(text)
+            arguments["workspaces"] = packing.pack(text)
         result: dict[str, Any] = self._execute_module(
             module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
         )

@@ -51,7 +51,7 @@ from typing import Any
 from ansible import constants
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.alive.codex.plugins.module_utils._newfiles import write_file
+from ansible_collections.alive.codex.plugins.module_utils._host.new_files import write_file
 from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
 
 

@@ -416,7 +416,9 @@ import signal
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils import _access, _args, _exec, _lease, _turn
+from ansible_collections.alive.codex.plugins.module_utils._host import access
+from ansible_collections.alive.codex.plugins.module_utils._turn import argv as argv_
+from ansible_collections.alive.codex.plugins.module_utils._turn import lease, prepare, run
 
 SPEC: dict[str, Any] = {
     "prompt": {"type": "str"},
@@ -483,51 +485,51 @@ def main() -> None:
         required_one_of=[("prompt", "prompt_src", "input")],
     )
     if module.params["_secrets"] is not None and not module.check_mode:
-        module.params.update(json.loads(_lease.read_secrets(module.params["_secrets"])))
+        module.params.update(json.loads(lease.read_secrets(module.params["_secrets"])))
     # Ansible would blot out each value of env wherever it stands in the result, a PATH or a "1" as well.
-    module.no_log_values = {secret.decode() for secret in _turn.secrets_of(module.params)}
+    module.no_log_values = {secret.decode() for secret in run.secrets_of(module.params)}
     try:
         _check(module.params)
         if module.check_mode:
             module.exit_json(**_preview(module.params))
         _run(module)
-    except _exec.CannotRun as error:
+    except prepare.CannotRun as error:
         options = module.params
         module.fail_json(msg=str(error), status="spawn_failed", reason=None, thread_id=options["thread_id"])
 
 
 def _check(options: dict[str, Any]) -> None:
     if sum(options[name] is not None for name in ("prompt", "prompt_src", "input")) > 1:
-        raise _exec.CannotRun("give one of prompt, prompt_src and input, not several")
+        raise prepare.CannotRun("give one of prompt, prompt_src and input, not several")
     for name in ("prompt_src", "output_schema_src"):
         if options[name] is not None:
-            raise _exec.CannotRun(f"{name} is read on the control node: run this as a task, not the module by itself")
+            raise prepare.CannotRun(f"{name} is read on the control node: run this as a task, not the module by itself")
     for name in ("timeout", "idle_timeout", "grace_period", "max_bytes"):
         if options[name] is not None and options[name] <= 0:
-            raise _exec.CannotRun(f"{name} must be more than 0")
-    if options["grace_period"] <= _lease.POLL_SECONDS:
-        raise _exec.CannotRun(f"grace_period must be more than the {_lease.POLL_SECONDS} s between two signs of life")
+            raise prepare.CannotRun(f"{name} must be more than 0")
+    if options["grace_period"] <= lease.POLL_SECONDS:
+        raise prepare.CannotRun(f"grace_period must be more than the {lease.POLL_SECONDS} s between two signs of life")
     if options["events_path"] is not None and not os.path.isabs(options["events_path"]):
-        raise _exec.CannotRun(f"events_path must be an absolute path, not {options['events_path']}")
+        raise prepare.CannotRun(f"events_path must be an absolute path, not {options['events_path']}")
     for name, value in (options["limits"] or {}).items():
         if not hasattr(resource, f"RLIMIT_{name.upper()}"):
-            raise _exec.CannotRun(f"limits: this system has no limit {name!r}")
+            raise prepare.CannotRun(f"limits: this system has no limit {name!r}")
         if not str(value).isdecimal():
-            raise _exec.CannotRun(f"limits: {name} must be a whole number, not {value!r}")
+            raise prepare.CannotRun(f"limits: {name} must be a whole number, not {value!r}")
         options["limits"][name] = int(value)
     for name, value in (options["env"] or {}).items():
         if isinstance(value, (bool, dict, list, type(None))):
-            raise _exec.CannotRun(f"env: {name} must be a string, not {type(value).__name__}; quote it")
+            raise prepare.CannotRun(f"env: {name} must be a string, not {type(value).__name__}; quote it")
         options["env"][name] = str(value)
 
 
 def _preview(options: dict[str, Any]) -> dict[str, Any]:
     schema = None if options["output_schema"] is None else "schema.json"
-    given = _args.read_input(options)
+    given = argv_.read_input(options)
     try:
-        argv = _args.build_argv(options["codex_path"], options, (*given.images, *(options["images_src"] or ())), schema)
+        argv = argv_.build_argv(options["codex_path"], options, (*given.images, *(options["images_src"] or ())), schema)
     except ValueError as error:
-        raise _exec.CannotRun(str(error)) from error
+        raise prepare.CannotRun(str(error)) from error
     return {
         "changed": False,
         "status": "not_run",
@@ -541,18 +543,18 @@ def _run(module: AnsibleModule) -> None:
     """Starts the supervisor, and returns where it can be polled, or waits for its result."""
     options = module.params
     verbose = module._verbosity > 0
-    directory = _lease.make_directory(_access.temporary_directory())
+    directory = lease.make_directory(access.temporary_directory())
     try:
-        turn, warnings = _exec.prepare(options, directory)
+        turn, warnings = prepare.prepare(options, directory)
     except BaseException:
-        _lease.remove_directory(directory)
+        lease.remove_directory(directory)
         raise
     for warning in warnings:
         module.warn(warning)
     if options["_detach"]:
         pid = os.fork()
         if pid == 0:
-            _supervise(turn, directory, verbose, [], lambda: _lease.Detached(directory, options["grace_period"]))
+            _supervise(turn, directory, verbose, [], lambda: lease.Detached(directory, options["grace_period"]))
         with open(os.path.join(directory, "pid"), "w", encoding="ascii") as file:
             file.write(str(pid))
         # What the action goes by is as it is read here: the task's own arguments may be strings, or left to a default.
@@ -563,7 +565,7 @@ def _run(module: AnsibleModule) -> None:
     result_read, result_write = os.pipe()
     if os.fork() == 0:
         keep = [lifeline_read, result_write]
-        _supervise(turn, directory, verbose, keep, lambda: _lease.Attached(lifeline_read, result_write))
+        _supervise(turn, directory, verbose, keep, lambda: lease.Attached(lifeline_read, result_write))
     os.close(lifeline_read)
     os.close(result_write)
     result = json.loads(_wait(result_read, lifeline_write) or b"{}")
@@ -574,7 +576,7 @@ def _run(module: AnsibleModule) -> None:
     module.exit_json(**result)
 
 
-def _supervise(turn: _turn.Turn, directory: str, verbose: bool, keep: list[int], make_link: Any) -> None:
+def _supervise(turn: run.Turn, directory: str, verbose: bool, keep: list[int], make_link: Any) -> None:
     """The rest of the supervisor's life. It holds nothing of the module's, whose connection would stay open."""
     code = 1
     try:
@@ -587,10 +589,10 @@ def _supervise(turn: _turn.Turn, directory: str, verbose: bool, keep: list[int],
                 with contextlib.suppress(OSError):
                     os.close(int(name))
         link = make_link()
-        link.deliver(_turn.run_turn(turn, link, verbose))
+        link.deliver(run.run_turn(turn, link, verbose))
         code = 0
     finally:
-        _lease.remove_directory(directory)
+        lease.remove_directory(directory)
         os._exit(code)
 
 

@@ -81,15 +81,15 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._newfiles import PUBLIC_FILE, public_directories
-from ansible_collections.alive.codex.plugins.module_utils._policy import (
+from ansible_collections.alive.codex.plugins.module_utils._host.new_files import PUBLIC_FILE, public_directories
+from ansible_collections.alive.codex.plugins.module_utils._host.process import current_identity, lookup_identity
+from ansible_collections.alive.codex.plugins.module_utils._release.policy import (
     FILES,
     NotChecked,
     PolicyError,
     judge,
     render,
 )
-from ansible_collections.alive.codex.plugins.module_utils._process import current_identity, lookup_identity
 
 
 def main() -> None:

@@ -177,13 +177,17 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils import _tree
-from ansible_collections.alive.codex.plugins.module_utils._install import Installer, Request
-from ansible_collections.alive.codex.plugins.module_utils._npm import OPTIONS, NpmError, check_registry
-from ansible_collections.alive.codex.plugins.module_utils._process import Identity, current_identity, lookup_identity
-from ansible_collections.alive.codex.plugins.module_utils._release import ReleaseError, Store
-from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError, check_checksum
-from ansible_collections.alive.codex.plugins.module_utils._version import satisfies
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import satisfies
+from ansible_collections.alive.codex.plugins.module_utils._host import trees
+from ansible_collections.alive.codex.plugins.module_utils._host.process import (
+    Identity,
+    current_identity,
+    lookup_identity,
+)
+from ansible_collections.alive.codex.plugins.module_utils._release.installer import Installer, Request
+from ansible_collections.alive.codex.plugins.module_utils._release.npm import OPTIONS, NpmError, check_registry
+from ansible_collections.alive.codex.plugins.module_utils._release.store import ReleaseError, Store
+from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, check_checksum
 
 
 def main() -> None:
@@ -289,7 +293,7 @@ def report(store: Store) -> dict[str, Any]:
             {
                 "version": release.version,
                 "path": release.path,
-                "size": _tree.size(release.path),
+                "size": trees.size(release.path),
                 "active": release.version == active,
                 "processes": users[release.version],
             }

@@ -103,8 +103,8 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._prune import OPTIONS
-from ansible_collections.alive.codex.plugins.module_utils._survey import survey
+from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import OPTIONS
+from ansible_collections.alive.codex.plugins.module_utils._sessions.survey import survey
 
 
 def main() -> None:

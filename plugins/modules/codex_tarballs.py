@@ -98,10 +98,11 @@ import os
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils import _fetch, _npm
-from ansible_collections.alive.codex.plugins.module_utils._access import planted
-from ansible_collections.alive.codex.plugins.module_utils._binary import PLATFORMS, this_platform
-from ansible_collections.alive.codex.plugins.module_utils._version import is_exact
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import is_exact
+from ansible_collections.alive.codex.plugins.module_utils._host.access import planted
+from ansible_collections.alive.codex.plugins.module_utils._release import download
+from ansible_collections.alive.codex.plugins.module_utils._release import npm as npm_
+from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS, this_platform
 
 
 def main() -> None:
@@ -110,14 +111,14 @@ def main() -> None:
             "version": {"type": "str", "default": "latest"},
             "architecture": {"type": "str", "choices": list(PLATFORMS)},
             "directory": {"type": "path", "required": True},
-            **_npm.OPTIONS,
+            **npm_.OPTIONS,
             "timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
     )
     try:
         module.exit_json(**provide(module.params, module.check_mode, module.warn))
-    except (_npm.NpmError, ValueError, LookupError) as error:
+    except (npm_.NpmError, ValueError, LookupError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or module.params['directory']}: {error.strerror or error}")
@@ -132,22 +133,22 @@ def provide(params: dict[str, Any], check: bool, warn: Callable[[str], None]) ->
     if problem is not None:
         raise ValueError(f"directory {directory} is not safe from other users: {problem}")
     if params["registry"]:
-        _npm.check_registry(params["registry"])
-    tarballs = _fetch.kept(directory, version, platform) if is_exact(version) else []
+        npm_.check_registry(params["registry"])
+    tarballs = download.kept(directory, version, platform) if is_exact(version) else []
     changed = False
     if not tarballs:
-        with _npm.ready_npm(
+        with npm_.ready_npm(
             params["npm"], dict(os.environ), params["registry"], params["registry_token"], params["timeout"]
         ) as npm:
             for warning in npm.warnings:
                 warn(warning)
             if check or not is_exact(version):
-                version = _npm.resolve(npm, version)
-            tarballs = _fetch.kept(directory, version, platform)
+                version = npm_.resolve(npm, version)
+            tarballs = download.kept(directory, version, platform)
             changed = not tarballs
             if changed and not check:
-                changed = _fetch.fetch(npm, directory, version, platform)
-                tarballs = _fetch.kept(directory, version, platform)
+                changed = download.fetch(npm, directory, version, platform)
+                tarballs = download.kept(directory, version, platform)
     return {
         "changed": changed,
         "version": version,

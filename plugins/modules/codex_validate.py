@@ -151,8 +151,12 @@ problems:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._process import Identity, current_identity, lookup_identity
-from ansible_collections.alive.codex.plugins.module_utils._validate import Findings, read_sdk
+from ansible_collections.alive.codex.plugins.module_utils._host.process import (
+    Identity,
+    current_identity,
+    lookup_identity,
+)
+from ansible_collections.alive.codex.plugins.module_utils._release.validate import Findings, read_sdk
 
 
 def main() -> None:

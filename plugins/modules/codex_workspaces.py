@@ -184,7 +184,8 @@ summary:
 import gc
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils import _workspacelist, _workspacereport, _workspaces
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, report
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import request as request_
 
 
 def argument_spec() -> dict[str, dict[str, object]]:
@@ -204,20 +205,20 @@ def main() -> None:
     module = AnsibleModule(argument_spec(), supports_check_mode=True)
     params = module.params
     try:
-        _workspacelist.check_root(params["root"])
-        request = _workspaces.Request(
+        request_.check_root(params["root"])
+        request = prepare_all.Request(
             root=params["root"],
-            workspaces=_workspacelist.parse_json(params["workspaces"], params["config"]),
-            mode=_workspacelist.parse_mode(params["mode"]),
+            workspaces=request_.parse_json(params["workspaces"], params["config"]),
+            mode=request_.parse_mode(params["mode"]),
             create_users=params["create_users"],
             shared_uids=params["shared_uids"],
             force=params["force"],
             check=module.check_mode,
         )
-        outcome = _workspaces.run(request)
-    except _workspacelist.InvalidRequest as error:
+        outcome = prepare_all.run(request)
+    except request_.InvalidRequest as error:
         module.fail_json(msg=f"nothing was touched: {error}")
-    except (OSError, _workspacereport.Refused) as error:
+    except (OSError, report.Refused) as error:
         module.fail_json(msg=f"the root directory {params['root']} cannot be used: {error}")
     # Ansible would send all that was asked for back with the answer.
     params["workspaces"] = f"{len(request.workspaces)} workspaces"
@@ -225,10 +226,10 @@ def main() -> None:
         module.warn(warning)
     result: dict[str, object] = {
         "changed": bool(outcome.root_changes or outcome.changes or outcome.created_users),
-        "changes": _workspacereport.changes_by_kind(outcome.changes),
+        "changes": report.changes_by_kind(outcome.changes),
         "root_changes": [change.what for change in outcome.root_changes],
         "created_users": outcome.created_users,
-        "failures": _workspacereport.failures_by_kind(outcome.failures),
+        "failures": report.failures_by_kind(outcome.failures),
         "summary": {
             "total": len(request.workspaces),
             "changed": len(outcome.changes),
@@ -236,9 +237,9 @@ def main() -> None:
         },
     }
     if module._diff:
-        result["diff"] = {"prepared": _workspacereport.diff_text(outcome.root_changes, outcome.changes)}
+        result["diff"] = {"prepared": report.diff_text(outcome.root_changes, outcome.changes)}
     if outcome.failures:
-        text = _workspacereport.failure_text(outcome.failures, len(request.workspaces), len(outcome.changes))
+        text = report.failure_text(outcome.failures, len(request.workspaces), len(outcome.changes))
         module.fail_json(msg=text, **result)
     module.exit_json(**result)
 

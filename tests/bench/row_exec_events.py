@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.alive.codex.plugins.module_utils import _events, _lease, _turn
-from ansible_collections.alive.codex.plugins.module_utils._supervise import READ_BYTES
+from ansible_collections.alive.codex.plugins.module_utils._turn import events as turn_events
+from ansible_collections.alive.codex.plugins.module_utils._turn import lease
+from ansible_collections.alive.codex.plugins.module_utils._turn import run as run_
+from ansible_collections.alive.codex.plugins.module_utils._turn.supervise import READ_BYTES
 from support.stub import FAKE_KEY
 from support.turns import DEFAULTS
 
@@ -50,7 +52,7 @@ def stream() -> bytes:
 
 
 def parse(data: bytes) -> float:
-    lines, events = _events.Lines(), _events.Stream("all", DEFAULTS["max_bytes"])
+    lines, events = turn_events.Lines(), turn_events.Stream("all", DEFAULTS["max_bytes"])
     start = time.process_time()
     for offset in range(0, len(data), READ_BYTES):
         for line in lines.split(data[offset : offset + READ_BYTES]):
@@ -61,8 +63,8 @@ def parse(data: bytes) -> float:
 def read(data: bytes, directory: Path) -> float:
     """What the supervisor does with all of it, while somebody watches."""
     options = {**DEFAULTS, "prompt": "x", "api_key": FAKE_KEY}
-    turn = _turn.Turn(options, _turn.Tenant(None, None), ["codex"], {}, "x", (), None, None)
-    run = _turn._Run(turn, turn.argv, _lease.Detached(str(directory), 30.0), False)
+    turn = run_.Turn(options, run_.Tenant(None, None), ["codex"], {}, "x", (), None, None)
+    run = run_._Run(turn, turn.argv, lease.Detached(str(directory), 30.0), False)
     start = time.process_time()
     for offset in range(0, len(data), READ_BYTES):
         run._take_stdout(data[offset : offset + READ_BYTES])

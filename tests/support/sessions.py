@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils import _prune
+from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_all
 
 from support.packages import CODEX_VERSION, native_codex
 from support.stub import FAKE_KEY, ResponsesStub
@@ -160,9 +160,9 @@ class Workspace:
 
 def prune(root: Path, dry_run: bool = False, **options: Any) -> dict[str, Any]:
     """The pruner, as the module and the script call it."""
-    given = {name: spec.get("default") for name, spec in _prune.OPTIONS.items()}
+    given = {name: spec.get("default") for name, spec in prune_all.OPTIONS.items()}
     given.update({"codex_path": str(native_codex()), **options})
-    return _prune.prune(str(root), given["workspaces"], _prune.orders_from(given, dry_run), given["archive"])
+    return prune_all.prune(str(root), given["workspaces"], prune_all.orders_from(given, dry_run), given["archive"])
 
 
 def gone(result: dict[str, Any]) -> set[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils import _exec, _turn
+from ansible_collections.alive.codex.plugins.module_utils._turn import prepare, run
 
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
@@ -63,10 +63,10 @@ def turn(**options: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="alive-codex-test-") as inputs:
         os.chmod(inputs, 0o711)
         try:
-            prepared, warnings = _exec.prepare({**DEFAULTS, **options}, inputs)
-        except _exec.CannotRun as error:
+            prepared, warnings = prepare.prepare({**DEFAULTS, **options}, inputs)
+        except prepare.CannotRun as error:
             return {"status": "spawn_failed", "msg": str(error), "thread_id": options.get("thread_id")}
-        result = _turn.run_turn(prepared, Unwatched())
+        result = run.run_turn(prepared, Unwatched())
         result["warnings"] = [*warnings, *result.get("warnings", [])]
         return result
 

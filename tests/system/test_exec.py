@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _access
+from ansible_collections.alive.codex.plugins.module_utils._host import access
 from support.packages import CODEX_VERSION
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import (
@@ -84,7 +84,7 @@ class TestWhoRuns:
     ) -> None:
         for given, taken in ((str(open_dir), str(open_dir)), (str(tmp_path), "/tmp")):  # pytest's own are private
             monkeypatch.setattr(tempfile, "tempdir", given)
-            assert _access.temporary_directory() == taken
+            assert access.temporary_directory() == taken
 
     @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", "a\0b"])
     def test_a_name_that_is_no_plain_component_is_refused(self, run: Turn, name: str) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _lease, _slots
-from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
+from ansible_collections.alive.codex.plugins.module_utils._turn import lease
+from ansible_collections.alive.codex.plugins.plugin_utils import _slots, _zipapp
 from support import others
 from support.modules import CHECKOUT, run_module
 from support.packages import native_codex
@@ -358,7 +358,7 @@ def test_the_slots_of_a_run(umask: int, open_dir: Path) -> None:
 
 
 def test_secrets_are_offered_to_one_user(umask: int) -> None:
-    done = subprocess.run(["sh", "-c", _lease.secrets_script()], input=b"CONFIDENTIAL", capture_output=True, check=True)
+    done = subprocess.run(["sh", "-c", lease.secrets_script()], input=b"CONFIDENTIAL", capture_output=True, check=True)
     fifo = Path(done.stdout.decode().strip())
     try:
         info = fifo.stat()
@@ -366,7 +366,7 @@ def test_secrets_are_offered_to_one_user(umask: int) -> None:
         assert fifo.parent.stat().st_mode & 0o777 == 0o700
         assert others.access([fifo.parent, fifo]) == []
     finally:
-        assert _lease.read_secrets(str(fifo)) == "CONFIDENTIAL"
+        assert lease.read_secrets(str(fifo)) == "CONFIDENTIAL"
     wait_until(lambda: not fifo.parent.exists())
 
 

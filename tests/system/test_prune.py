@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _prune_home, _survey
+from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_home, survey
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
 
 NOW = time.time()
@@ -180,7 +180,7 @@ def test_the_oldest_go_until_the_workspace_is_small_enough(workspace):
 
 
 def test_more_sessions_than_are_planned_at_a_time(workspace, monkeypatch):
-    monkeypatch.setattr(_prune_home, "WINDOW", 3)
+    monkeypatch.setattr(prune_home, "WINDOW", 3)
     sessions = [identity() for _number in range(20)]
     for days, session in enumerate(sessions):
         put(workspace, rollout(session), 24.5 + days)
@@ -233,7 +233,7 @@ def test_what_sessions_there_are(workspace):
     put(workspace, rollout(big), 2, "x" * 5000)
     put(workspace, f".claude/projects/-work/{claude}.jsonl", 3)
     with (workspace.home / rollout(small)).open():
-        result = _survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True)
+        result = survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True)
     (report,) = result["workspaces"]
     assert report["owner"] == f"{workspace.uid}:{workspace.uid}"
     codex = report["stores"]["codex"]

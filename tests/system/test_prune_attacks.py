@@ -206,9 +206,9 @@ def test_a_corrupt_database_costs_its_rows_only(root, hostile, bystander):
 
 
 def test_a_locked_database_costs_that_tenants_turn(root, hostile, bystander, monkeypatch):
-    from ansible_collections.alive.codex.plugins.module_utils import _state
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_databases
 
-    monkeypatch.setattr(_state, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(codex_databases, "BUSY_SECONDS", 0.2)
     rollout = plant(hostile)
     path = databases(hostile, THREADS)
     holder = sqlite3.connect(path, isolation_level=None)
@@ -226,9 +226,9 @@ def test_a_locked_database_costs_that_tenants_turn(root, hostile, bystander, mon
 @pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
 @pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
 def test_what_is_no_database_costs_its_rows_only(root, hostile, bystander, monkeypatch, put, suffix):
-    from ansible_collections.alive.codex.plugins.module_utils import _prune_home
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_home
 
-    monkeypatch.setattr(_prune_home, "_DELETE_SECONDS", 0.5)  # the CLI itself waits for a FIFO
+    monkeypatch.setattr(prune_home, "_DELETE_SECONDS", 0.5)  # the CLI itself waits for a FIFO
     plant(hostile)
     if suffix:
         databases(hostile, THREADS)
@@ -255,9 +255,9 @@ LONG = "SELECT count(*), 1 FROM " + ", ".join(f"threads AS t{number}" for number
 @pytest.mark.parametrize(("query", "why"), [(ENDLESS, "not authorized"), (LONG, "without an end")])
 def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkeypatch, query, why):
     """A trigger without end, and a view in a table's place."""
-    from ansible_collections.alive.codex.plugins.module_utils import _state
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_databases
 
-    monkeypatch.setattr(_state, "STATEMENT_SECONDS", 0.5)
+    monkeypatch.setattr(codex_databases, "STATEMENT_SECONDS", 0.5)
     rollout = plant(hostile)
     thread = rollout.name[-42:-6]
     databases(
@@ -274,9 +274,9 @@ def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkey
 
 
 def test_a_lock_that_is_never_given_back_costs_that_tenants_turn(root, hostile, bystander, monkeypatch):
-    from ansible_collections.alive.codex.plugins.module_utils import _codex_store
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_store
 
-    monkeypatch.setattr(_codex_store, "_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(codex_store, "_LOCK_SECONDS", 0.2)
     rollout = plant(hostile)
     lock = plant(hostile, name=".coordination.lock", directory=".codex/thread-writer-locks")
     with open(lock) as held:
@@ -288,17 +288,17 @@ def test_a_lock_that_is_never_given_back_costs_that_tenants_turn(root, hostile, 
 
 
 def test_a_child_that_its_tenant_kills_is_reported(root, hostile, bystander, monkeypatch):
-    from ansible_collections.alive.codex.plugins.module_utils import _prune_home
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_home
 
     plant(hostile)
-    run = _prune_home.HomePruner.run
+    run = prune_home.HomePruner.run
 
     def killed(self):
         if self.path.endswith("hostile"):
             os.kill(os.getpid(), signal.SIGKILL)
         return run(self)
 
-    monkeypatch.setattr(_prune_home.HomePruner, "run", killed)
+    monkeypatch.setattr(prune_home.HomePruner, "run", killed)
     result = prune(root)
     assert report_of(result, hostile)["problems"] == ["was killed by SIGKILL, and left no report"]
     assert_pruned(result, bystander)
@@ -306,11 +306,11 @@ def test_a_child_that_its_tenant_kills_is_reported(root, hostile, bystander, mon
 
 @pytest.mark.parametrize("report", [{"pruned": "many"}, {"problems": "none"}, {"sessions": 5}, {"name": "victim"}])
 def test_a_child_that_was_taken_over_speaks_for_itself_only(root, hostile, bystander, monkeypatch, report):
-    from ansible_collections.alive.codex.plugins.module_utils import _prune_home
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_home
 
-    run = _prune_home.HomePruner.run
+    run = prune_home.HomePruner.run
     monkeypatch.setattr(
-        _prune_home.HomePruner, "run", lambda self: {**run(self), **(report if "hostile" in self.path else {})}
+        prune_home.HomePruner, "run", lambda self: {**run(self), **(report if "hostile" in self.path else {})}
     )
     result = prune(root)
     assert bool(report_of(result, hostile)["problems"]) == ("name" not in report)

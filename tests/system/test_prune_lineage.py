@@ -9,9 +9,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _lineage
-from ansible_collections.alive.codex.plugins.module_utils._codex_store import CodexStore
-from ansible_collections.alive.codex.plugins.module_utils._home import Home
+from ansible_collections.alive.codex.plugins.module_utils._sessions import lineage
+from ansible_collections.alive.codex.plugins.module_utils._sessions.codex_store import CodexStore
+from ansible_collections.alive.codex.plugins.module_utils._sessions.home import Home
 from hypothesis import given
 from hypothesis import strategies as st
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
@@ -53,13 +53,13 @@ def parents(home: Path, unread: tuple[str, ...] = ()) -> dict[str, set[str]]:
 def headers(monkeypatch):
     """The names of the files that are read."""
     read = []
-    first_line = _lineage.first_line
+    first_line = lineage.first_line
 
     def noting(name, dir_fd):
         read.append(name)
         return first_line(name, dir_fd)
 
-    monkeypatch.setattr(_lineage, "first_line", noting)
+    monkeypatch.setattr(lineage, "first_line", noting)
     return read
 
 
@@ -69,7 +69,7 @@ def test_a_header_is_read_once(home, headers):
     assert parents(home) == forks and len(headers) == 3
     headers.clear()
     assert parents(home) == forks and headers == []
-    assert (home / ".codex" / _lineage.FILE).stat().st_mode & 0o777 == 0o600
+    assert (home / ".codex" / lineage.FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_directory_that_changed_is_read_again_and_no_other(home, headers):
@@ -108,7 +108,7 @@ def test_what_was_left_unread_is_read_when_it_is_asked_for(home):
 
 
 def test_a_directory_of_more_files_than_are_held_at_a_time(home, monkeypatch, headers):
-    monkeypatch.setattr("ansible_collections.alive.codex.plugins.module_utils._codex_store._AT_ONCE", 3)
+    monkeypatch.setattr("ansible_collections.alive.codex.plugins.module_utils._sessions.codex_store._AT_ONCE", 3)
     base = rollout(home)
     forks = {rollout(home, base): {base} for _number in range(10)}
     assert parents(home) == forks
@@ -133,7 +133,7 @@ def test_a_memory_that_makes_no_sense_is_none(tmp_path_factory, content):
     home = tmp_path_factory.mktemp("home")
     base = rollout(home)
     fork = rollout(home, base)
-    (home / ".codex" / _lineage.FILE).write_bytes(content)
+    (home / ".codex" / lineage.FILE).write_bytes(content)
     assert parents(home) == {fork: {base}}
 
 
@@ -146,7 +146,7 @@ def huge(path: Path) -> None:
 def test_a_memory_that_is_no_file_of_ours_is_none(home, put):
     base = rollout(home)
     fork = rollout(home, base)
-    put(home / ".codex" / _lineage.FILE)
+    put(home / ".codex" / lineage.FILE)
     assert parents(home) == {fork: {base}}
 
 
@@ -186,9 +186,9 @@ def test_a_base_stays_as_long_as_its_fork_whatever_is_remembered():
             os.chown(path, workspace.uid, workspace.uid)
 
         assert gone(prune(root, dry_run=True)) == {other, *aged}
-        assert not (workspace.codex / _lineage.FILE).exists()
+        assert not (workspace.codex / lineage.FILE).exists()
         assert gone(prune(root, max_age="1000h")) == {aged[1]}
-        remembered = json.loads((workspace.codex / _lineage.FILE).read_text())
+        remembered = json.loads((workspace.codex / lineage.FILE).read_text())
         assert set(remembered) == {".codex/sessions/2026/01/02", ".codex/sessions/2026/01/05"}
         assert workspace.foreign_files() == []
         assert gone(prune(root)) == {other, aged[0]}

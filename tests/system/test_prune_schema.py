@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _sqlite, _state
+from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_databases, sqlite
 
 GONE, STAYS = str(uuid.uuid4()), str(uuid.uuid4())
 # A function that a build of SQLite may have, and that does something: the command-line shell has one of this name.
@@ -82,7 +82,7 @@ def make(codex: Path, *statements: str, name: str = "state_5.sqlite") -> None:
 def forget(codex: Path) -> int:
     fd = os.open(codex, os.O_RDONLY)
     try:
-        with _state.StateDatabases(fd) as state:
+        with codex_databases.StateDatabases(fd) as state:
             return state.forget([GONE])
     finally:
         os.close(fd)
@@ -113,8 +113,8 @@ def test_what_a_schema_calls_is_not_called(codex, monkeypatch, statements):
         connection.create_function("writefile", 2, lambda *values: called.append(values) or 1, deterministic=True)
         return connection
 
-    monkeypatch.setattr(_sqlite.sqlite3, "connect", knowing)
-    with pytest.raises(_sqlite.Strange, match=DENIED):
+    monkeypatch.setattr(sqlite.sqlite3, "connect", knowing)
+    with pytest.raises(sqlite.Strange, match=DENIED):
         forget(codex)
     monkeypatch.undo()
     assert called == []
@@ -153,7 +153,7 @@ STRANGE = {
 @pytest.mark.parametrize(("why", "statements"), [(why, rest) for why, *rest in STRANGE.values()], ids=STRANGE.keys())
 def test_what_is_not_understood_changes_nothing(codex, why, statements):
     make(codex, PLAIN, *statements)
-    with pytest.raises(_sqlite.Strange, match=why):
+    with pytest.raises(sqlite.Strange, match=why):
         forget(codex)
     assert listed(codex) == {GONE, STAYS}
 
@@ -181,7 +181,7 @@ def test_a_forged_schema_changes_nothing(codex, row):
         connection.execute(
             "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) VALUES (?, ?, ?, 0, ?)", row
         )
-    with pytest.raises(_sqlite.Strange):
+    with pytest.raises(sqlite.Strange):
         forget(codex)
     with connected(codex / "state_5.sqlite", []) as connection:
         connection.execute("PRAGMA writable_schema = ON")
@@ -190,14 +190,14 @@ def test_a_forged_schema_changes_nothing(codex, row):
 
 
 def test_what_takes_too_long_is_given_up(codex, monkeypatch):
-    monkeypatch.setattr(_state, "STATEMENT_SECONDS", 0.1)
+    monkeypatch.setattr(codex_databases, "STATEMENT_SECONDS", 0.1)
     many = "CREATE TABLE other (n)", "INSERT INTO other VALUES " + ",".join(f"({n})" for n in range(500))
     joined = ", ".join(f"other AS o{number}" for number in range(6))
     trigger = (
         f"CREATE TRIGGER t AFTER DELETE ON threads BEGIN UPDATE other SET n = (SELECT max(o1.n) FROM {joined}); END"
     )
     make(codex, PLAIN, *many, trigger)
-    with pytest.raises(_sqlite.Unavailable, match="without an end"):
+    with pytest.raises(sqlite.Unavailable, match="without an end"):
         forget(codex)
     assert listed(codex) == {GONE, STAYS}
 

@@ -58,8 +58,8 @@ def session(home: Path, days: float) -> Path:
 
 def test_the_same_collection_packs_the_same_bytes(script):
     assert _zipapp.pack(SOURCE.read_text()) == script.read_bytes()
-    packed = {Path(name).name for name in zipfile.ZipFile(script).namelist()}
-    assert {"__main__.py", "_prune.py"} <= packed and "_exec.py" not in packed
+    packed = {"/".join(name.split("/")[-2:]) for name in zipfile.ZipFile(script).namelist()}
+    assert {"__main__.py", "_sessions/prune_all.py"} <= packed and "_turn/prepare.py" not in packed
 
 
 @pytest.fixture

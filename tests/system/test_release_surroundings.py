@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _access
-from ansible_collections.alive.codex.plugins.module_utils._surroundings import own_surroundings
+from ansible_collections.alive.codex.plugins.module_utils._host import access
+from ansible_collections.alive.codex.plugins.module_utils._release.environment import own_surroundings
 from support.modules import run_module
 from support.registry import Registry
 from support.releases import Host, build_release
@@ -267,8 +267,8 @@ def test_tarballs_are_not_kept_in_a_tenants_reach(lair, own):
 def test_temporary_files_lie_where_no_tenant_can_swap_them(open_dir, monkeypatch):
     open_dir.chmod(0o777)
     monkeypatch.setattr(tempfile, "tempdir", str(open_dir))
-    assert _access.temporary_directory() == "/tmp"
-    with _access.private_directory() as directory:
+    assert access.temporary_directory() == "/tmp"
+    with access.private_directory() as directory:
         assert os.path.dirname(directory) == "/tmp"
     open_dir.chmod(0o1777)
-    assert _access.temporary_directory() == str(open_dir)
+    assert access.temporary_directory() == str(open_dir)

@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _process, _safefs
+from ansible_collections.alive.codex.plugins.module_utils._host import process, safefs
 
-TENANT = _process.Identity(61_001, 61_001)
+TENANT = process.Identity(61_001, 61_001)
 
 
 @pytest.fixture
 def below(tmp_path):
-    fd = os.open(tmp_path, _safefs.DIRECTORY)
+    fd = os.open(tmp_path, safefs.DIRECTORY)
     yield fd
     os.close(fd)
 
@@ -43,23 +43,23 @@ def plant(path: Path, kind: str) -> None:
 def test_only_a_regular_file_is_read(tmp_path, below, kind):
     plant(tmp_path / "config", kind)
     with pytest.raises(OSError, match=f"is a {kind}, not a regular file"):
-        _safefs.read_file("config", below, 100)
+        safefs.read_file("config", below, 100)
 
 
 @pytest.mark.parametrize("kind", ["symbolic link", "FIFO", "socket"])
 def test_only_a_directory_is_opened(tmp_path, below, kind):
     plant(tmp_path / "place", kind)
     with pytest.raises(NotADirectoryError, match=f"is a {kind}, not a directory"):
-        _safefs.open_directory("place", below)
+        safefs.open_directory("place", below)
 
 
 def test_reading_is_bounded(tmp_path, below):
     (tmp_path / "full").write_bytes(b"x" * 100)
-    assert _safefs.read_file("full", below, 100)[0] == b"x" * 100
+    assert safefs.read_file("full", below, 100)[0] == b"x" * 100
     with open(tmp_path / "sparse", "wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(OSError, match="has 1099511627776 bytes, more than the 100") as caught:
-        _safefs.read_file("sparse", below, 100)
+        safefs.read_file("sparse", below, 100)
     assert caught.value.errno == errno.EFBIG
 
 
@@ -81,7 +81,7 @@ def test_a_lease_on_a_file_does_not_make_the_reader_wait(tmp_path, below):
         assert ready.poll(20)
         started = time.monotonic()
         with pytest.raises(BlockingIOError):
-            _safefs.read_file("leased", below, 100)
+            safefs.read_file("leased", below, 100)
         assert time.monotonic() - started < 20
     finally:
         holder.kill()
@@ -91,9 +91,9 @@ def test_a_lease_on_a_file_does_not_make_the_reader_wait(tmp_path, below):
 def test_a_file_is_replaced_whole_and_only_where_expected(tmp_path, below):
     path = tmp_path / "config"
     path.write_text("old")
-    assert not _safefs.replace_file("config", below, b"new", 0o600, expected=lambda: False)
+    assert not safefs.replace_file("config", below, b"new", 0o600, expected=lambda: False)
     assert path.read_text() == "old"
-    assert _safefs.replace_file("config", below, b"new", 0o640)
+    assert safefs.replace_file("config", below, b"new", 0o640)
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o640)
     assert os.listdir(below) == ["config"]
 
@@ -101,7 +101,7 @@ def test_a_file_is_replaced_whole_and_only_where_expected(tmp_path, below):
 def test_replacing_replaces_a_link_and_not_what_it_names(tmp_path, below):
     (tmp_path / "canary").write_text("alive")
     (tmp_path / "config").symlink_to("canary")
-    _safefs.replace_file("config", below, b"new", 0o600)
+    safefs.replace_file("config", below, b"new", 0o600)
     assert (tmp_path / "canary").read_text() == "alive"
     assert not (tmp_path / "config").is_symlink()
 
@@ -109,53 +109,53 @@ def test_replacing_replaces_a_link_and_not_what_it_names(tmp_path, below):
 def test_a_failed_replacement_leaves_nothing(tmp_path, below):
     (tmp_path / "config" / "inside").mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
-        _safefs.replace_file("config", below, b"new", 0o600)
+        safefs.replace_file("config", below, b"new", 0o600)
     assert os.listdir(below) == ["config"]
 
 
 def test_names_are_printable_whatever_they_hold():
-    assert _safefs.printable("a\n\x1b[31m\udcff é") == "a\\n\\x1b[31m\\udcff é"
+    assert safefs.printable("a\n\x1b[31m\udcff é") == "a\\n\\x1b[31m\\udcff é"
 
 
 class TestTrustedPath:
     def test_makes_what_is_missing_with_safe_modes(self, tmp_path):
         with contextlib.ExitStack() as undo:
             undo.callback(os.umask, os.umask(0o777))
-            os.close(_safefs.open_trusted(f"{tmp_path}/a/./b//c", create=0o711))
+            os.close(safefs.open_trusted(f"{tmp_path}/a/./b//c", create=0o711))
         assert [stat.S_IMODE((tmp_path / p).stat().st_mode) for p in ("a", "a/b", "a/b/c")] == [0o755, 0o755, 0o711]
 
     def test_makes_nothing_unasked(self, tmp_path):
         with pytest.raises(FileNotFoundError):
-            _safefs.open_trusted(f"{tmp_path}/a/b")
+            safefs.open_trusted(f"{tmp_path}/a/b")
         assert not list(tmp_path.iterdir())
 
     def test_follows_links_of_our_own(self, tmp_path):
         (tmp_path / "real" / "place").mkdir(parents=True)
         (tmp_path / "relative").symlink_to("real/../real")
         (tmp_path / "absolute").symlink_to(tmp_path / "relative")
-        with _safefs.opened(_safefs.open_trusted(f"{tmp_path}/absolute/place")) as fd:
+        with safefs.opened(safefs.open_trusted(f"{tmp_path}/absolute/place")) as fd:
             assert os.path.samestat(os.fstat(fd), (tmp_path / "real/place").stat())
 
     def test_a_loop_of_links_ends(self, tmp_path):
         (tmp_path / "loop").symlink_to("loop")
         with pytest.raises(OSError, match="symbolic links"):
-            _safefs.open_trusted(f"{tmp_path}/loop")
+            safefs.open_trusted(f"{tmp_path}/loop")
 
     @pytest.mark.root
     def test_root_follows_no_link_of_a_tenant(self, tmp_path):
         (tmp_path / "link").symlink_to("/etc")
         os.chown(tmp_path / "link", TENANT.uid, TENANT.gid, follow_symlinks=False)
         with pytest.raises(PermissionError, match="belongs to UID 61001, and is not followed"):
-            _safefs.open_trusted(f"{tmp_path}/link")
+            safefs.open_trusted(f"{tmp_path}/link")
 
     @pytest.mark.root
     def test_root_goes_through_no_directory_where_everybody_renames(self, tmp_path):
         (tmp_path / "shared" / "place").mkdir(parents=True)
         (tmp_path / "shared").chmod(0o777)
         with pytest.raises(PermissionError, match="everybody may write"):
-            _safefs.open_trusted(f"{tmp_path}/shared/place")
+            safefs.open_trusted(f"{tmp_path}/shared/place")
         (tmp_path / "shared").chmod(0o1777)
-        os.close(_safefs.open_trusted(f"{tmp_path}/shared/place"))
+        os.close(safefs.open_trusted(f"{tmp_path}/shared/place"))
 
 
 class TestRemoveTree:
@@ -164,8 +164,8 @@ class TestRemoveTree:
         canary.write_text("alive")
         for kind in ("symbolic link", "FIFO", "socket", "directory"):
             plant(tmp_path / "it", kind)
-            _safefs.remove_tree("it", below)
-            _safefs.remove_tree("it", below)
+            safefs.remove_tree("it", below)
+            safefs.remove_tree("it", below)
         assert os.listdir(below) == ["canary"]
 
     def test_links_inside_are_removed_and_not_followed(self, tmp_path, below):
@@ -178,7 +178,7 @@ class TestRemoveTree:
             (place / "to directory").symlink_to(outside)
             (place / "to file").symlink_to(outside / "canary")
             os.link(outside / "canary", place / "hard")
-        _safefs.remove_tree("home", below)
+        safefs.remove_tree("home", below)
         assert (outside / "canary").read_text() == "alive"
         assert os.listdir(below) == ["outside"]
 
@@ -186,25 +186,25 @@ class TestRemoveTree:
         home = tmp_path / "home"
         for name in (b"new\nline", b"\xff\xfe", b"-rf", b" "):
             os.makedirs(os.fsencode(home) + b"/" + name + b"/" + name)
-        _safefs.remove_tree("home", below)
+        safefs.remove_tree("home", below)
         assert os.listdir(below) == []
 
     def test_four_thousand_levels_go(self, tmp_path, below):
         (tmp_path / "home").mkdir()
-        fd = os.open(tmp_path / "home", _safefs.DIRECTORY)
+        fd = os.open(tmp_path / "home", safefs.DIRECTORY)
         for _level in range(4000):
             os.mkdir("deep", dir_fd=fd)
-            inner = os.open("deep", _safefs.DIRECTORY, dir_fd=fd)
+            inner = os.open("deep", safefs.DIRECTORY, dir_fd=fd)
             os.close(fd)
             fd = inner
         os.close(fd)
-        _safefs.remove_tree("home", below)
+        safefs.remove_tree("home", below)
         assert os.listdir(below) == []
 
     def test_somebody_who_keeps_adding_does_not_hold_us_for_ever(self, tmp_path, below):
         (tmp_path / "home" / "inner").mkdir(parents=True)
         with pytest.raises(TimeoutError, match="home/inner is still there"):
-            _safefs.remove_tree("home", below, timeout=-1)
+            safefs.remove_tree("home", below, timeout=-1)
 
     @pytest.mark.root
     def test_a_mount_point_is_not_entered(self, tmp_path, below):
@@ -217,13 +217,13 @@ class TestRemoveTree:
         subprocess.run(["mount", "--bind", shared, mounted], check=True)
         try:
             with pytest.raises(OSError, match="mounted cannot be removed: is a mount point"):
-                _safefs.remove_tree("home", below)
+                safefs.remove_tree("home", below)
         finally:
             point = next(path for path in (tmp_path / "home").rglob("mounted"))
             subprocess.run(["umount", point], check=True)
         assert (shared / "canary").read_text() == "alive"
         assert not list((tmp_path / "home").rglob("file"))
-        _safefs.remove_tree("home", below)
+        safefs.remove_tree("home", below)
         assert os.listdir(below) == ["shared"]
 
     @pytest.mark.root
@@ -236,7 +236,7 @@ class TestRemoveTree:
         subprocess.run(["chattr", "+i", home / "a" / "stuck"], check=True)
         try:
             with pytest.raises(OSError, match="home/a/stuck cannot be removed: Operation not permitted"):
-                _safefs.remove_tree("home", below)
+                safefs.remove_tree("home", below)
             assert [path.name for path in home.rglob("*")] == ["a", "stuck"]
         finally:
             subprocess.run(["chattr", "-i", home / "a" / "stuck"], check=True)
@@ -249,11 +249,11 @@ class TestRemoveTree:
         os.chown(home, TENANT.uid, TENANT.gid)
         os.chown(home / "inner", TENANT.uid, TENANT.gid)
         tmp_path.chmod(0o711)
-        held = [os.open(path, _safefs.DIRECTORY) for path in (home, home / "inner")]
+        held = [os.open(path, safefs.DIRECTORY) for path in (home, home / "inner")]
         stop = multiprocessing.Event()
 
         def add() -> None:
-            _process.become(TENANT)
+            process.become(TENANT)
             number = 0
             while not stop.is_set():
                 for fd in held:
@@ -264,7 +264,7 @@ class TestRemoveTree:
         adder = multiprocessing.get_context("fork").Process(target=add)
         adder.start()
         try:
-            _safefs.remove_tree("home", below, timeout=60)
+            safefs.remove_tree("home", below, timeout=60)
         finally:
             stop.set()
             adder.join()
@@ -284,11 +284,11 @@ def test_acting_as_a_tenant_has_its_rights_and_comes_back(tmp_path, below):
 
     def act() -> None:
         os.setgroups([])
-        with _process.acting_as(TENANT):
+        with process.acting_as(TENANT):
             os.mkdir("mine/made", dir_fd=below)
             with pytest.raises(PermissionError):
-                _safefs.read_file("secret", below, 100)
-        _safefs.read_file("secret", below, 100)
+                safefs.read_file("secret", below, 100)
+        safefs.read_file("secret", below, 100)
         theirs.send((os.getresuid(), os.getresgid()))
 
     child = multiprocessing.get_context("fork").Process(target=act)
@@ -301,4 +301,4 @@ def test_acting_as_a_tenant_has_its_rights_and_comes_back(tmp_path, below):
 
 
 def test_processes_are_found_by_their_user():
-    assert os.getpid() in _process.processes_by_user()[os.getuid()]
+    assert os.getpid() in process.processes_by_user()[os.getuid()]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.alive.codex.plugins.action.codex_validate import judge, read_requirements
-from ansible_collections.alive.codex.plugins.module_utils._process import STANDARD_PATH
+from ansible_collections.alive.codex.plugins.module_utils._host.process import STANDARD_PATH
 from packaging.version import Version
 from support.modules import run_module
 from support.packages import CODEX_VERSION, native_codex, npm_install

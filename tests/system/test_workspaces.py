@@ -11,8 +11,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _process, _workspacelist, _workspaces
-from ansible_collections.alive.codex.plugins.module_utils._workspacereport import Change
+from ansible_collections.alive.codex.plugins.module_utils._host import process
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import request as request_
+from ansible_collections.alive.codex.plugins.module_utils._workspaces.report import Change
 
 ROOT = os.geteuid() == 0
 # Unprivileged, every workspace is the user's own.
@@ -20,12 +22,12 @@ UID = 61_010 if ROOT else os.getuid()
 GID = 61_011 if ROOT else os.getgid()
 
 
-def request(root: Path, items: list[dict], config: dict | None = None, **options) -> _workspaces.Request:
-    return _workspaces.Request(str(root), _workspacelist.parse(items, config or {}), **options)
+def request(root: Path, items: list[dict], config: dict | None = None, **options) -> prepare_all.Request:
+    return prepare_all.Request(str(root), request_.parse(items, config or {}), **options)
 
 
-def prepare(root: Path, items: list[dict], config: dict | None = None, **options) -> _workspaces.Outcome:
-    return _workspaces.run(request(root, items, config, shared_uids=True, **options))
+def prepare(root: Path, items: list[dict], config: dict | None = None, **options) -> prepare_all.Outcome:
+    return prepare_all.run(request(root, items, config, shared_uids=True, **options))
 
 
 def own(name: str, **more) -> dict:
@@ -68,7 +70,7 @@ def test_workspaces_are_made_and_a_second_run_changes_nothing(root):
         ".codex/config.toml tools.web_search set",
     ]
     again = prepare(root, items, {"tools": {"web_search": True}}, mode=0o750)
-    assert again == _workspaces.Outcome([], {}, {}, [], [])
+    assert again == prepare_all.Outcome([], {}, {}, [], [])
 
 
 def test_check_mode_tells_the_same_and_makes_nothing(root):
@@ -100,7 +102,7 @@ def test_of_thousands_only_those_are_touched_that_need_it(root, monkeypatch):
 
 def test_what_a_process_that_ended_could_not_tell_is_looked_at_again(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
-    monkeypatch.setattr(_process, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(process, "_WORTH_A_PROCESS", 1)
     this = os.getpid()
 
     def is_even(number):
@@ -108,7 +110,7 @@ def test_what_a_process_that_ended_could_not_tell_is_looked_at_again(monkeypatch
             os._exit(1)
         return number % 2 == 0
 
-    found = _process.filtered(range(7), is_even)
+    found = process.filtered(range(7), is_even)
     assert found == [0, 2, 4, 5, 6]
 
 
@@ -218,7 +220,7 @@ class TestAbsent:
         assert (root / "beta/.codex/config.toml").exists()
 
     def test_without_a_root_directory_there_is_nothing_to_remove(self, root):
-        assert prepare(root, [{"name": "alpha", "state": "absent"}]) == _workspaces.Outcome([], {}, {}, [], [])
+        assert prepare(root, [{"name": "alpha", "state": "absent"}]) == prepare_all.Outcome([], {}, {}, [], [])
         assert not root.exists()
 
     def test_what_is_no_home_is_left_alone(self, root):
@@ -297,9 +299,9 @@ def test_root_owns_no_workspace(root):
 
 def test_workspaces_of_one_uid_are_warned_of_unless_that_is_meant(root):
     items = [own("alpha"), own("beta")]
-    (warning,) = _workspaces.run(request(root, items)).warnings
+    (warning,) = prepare_all.run(request(root, items)).warnings
     assert f"UID {UID}: alpha, beta" in warning
-    assert not _workspaces.run(request(root, items, shared_uids=True)).warnings
+    assert not prepare_all.run(request(root, items, shared_uids=True)).warnings
 
 
 @pytest.fixture
@@ -370,4 +372,4 @@ class TestModule:
 def test_identities_of_this_process_are_as_before():
     """Preparing acts with tenants' rights in between; none of it may stick to the process."""
     assert os.getresuid() == (os.getuid(),) * 3 and os.getresgid() == (os.getgid(),) * 3
-    assert _process.current_identity().uid == os.getuid()
+    assert process.current_identity().uid == os.getuid()

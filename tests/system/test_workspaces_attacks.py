@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _process, _workspacelist, _workspaces
+from ansible_collections.alive.codex.plugins.module_utils._host import process
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, request
 
 pytestmark = pytest.mark.root
 
@@ -47,18 +48,18 @@ class Arena(NamedTuple):
     def home(self) -> Path:
         return self.root / "attacker"
 
-    def run(self, *more: dict, config: dict | None = None, **options) -> _workspaces.Outcome:
+    def run(self, *more: dict, config: dict | None = None, **options) -> prepare_all.Outcome:
         items = [{"name": "attacker", "uid": ATTACKER, "gid": ATTACKER}, *more]
         return self.run_all(items, config, **options)
 
-    def run_all(self, items: list[dict], config: dict | None = None, **options) -> _workspaces.Outcome:
-        workspaces = _workspacelist.parse(items, CONFIG if config is None else config)
+    def run_all(self, items: list[dict], config: dict | None = None, **options) -> prepare_all.Outcome:
+        workspaces = request.parse(items, CONFIG if config is None else config)
         started = time.monotonic()
-        outcome = _workspaces.run(_workspaces.Request(str(self.root), workspaces, shared_uids=True, **options))
+        outcome = prepare_all.run(prepare_all.Request(str(self.root), workspaces, shared_uids=True, **options))
         assert time.monotonic() - started < BOUND
         return outcome
 
-    def remove(self, **options) -> _workspaces.Outcome:
+    def remove(self, **options) -> prepare_all.Outcome:
         return self.run_all([{"name": "attacker", "state": "absent"}, BYSTANDER], **options)
 
     def snapshot(self) -> dict[str, tuple]:
@@ -102,7 +103,7 @@ def as_tenant(work: Callable[[], None], uid: int = ATTACKER) -> None:
     """Does something with a tenant's own rights."""
 
     def drop() -> None:
-        _process.become(_process.Identity(uid, uid))
+        process.become(process.Identity(uid, uid))
         work()
 
     child = fork.Process(target=drop)
@@ -310,7 +311,7 @@ def racing(arena: Arena, place: str) -> Iterator[Callable[[], None]]:
 
     def play() -> None:
         os.setsid()
-        _process.become(_process.Identity(ATTACKER, ATTACKER))
+        process.become(process.Identity(ATTACKER, ATTACKER))
         race(arena, place, swapped, stop)
 
     def wait() -> None:

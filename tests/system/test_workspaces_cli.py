@@ -9,12 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import (
-    _process,
-    _workspacelist,
-    _workspacereport,
-    _workspaces,
-)
+from ansible_collections.alive.codex.plugins.module_utils._host import process
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, report, request
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
 
@@ -51,15 +47,15 @@ class Tenant:
 
     def prepare(self, config: dict) -> list[str]:
         """The settings that changed."""
-        items = _workspacelist.parse([{"name": "acme", "uid": UID, "gid": GID}], config)
-        outcome = _workspaces.run(_workspaces.Request(str(self._root), items))
+        items = request.parse([{"name": "acme", "uid": UID, "gid": GID}], config)
+        outcome = prepare_all.run(prepare_all.Request(str(self._root), items))
         assert not outcome.failures
-        return [change.what for change in outcome.changes.get("acme", []) if change.path == _workspacereport.CONFIG]
+        return [change.what for change in outcome.changes.get("acme", []) if change.path == report.CONFIG]
 
     def codex(self, *arguments: str) -> str:
-        identity = _process.Identity(UID, GID)
-        environment = {**_process.bare_environment(identity, str(self.home)), "CODEX_API_KEY": FAKE_KEY}
-        done = _process.run([str(native_codex()), *arguments], environment, 120, identity, cwd=str(self.home))
+        identity = process.Identity(UID, GID)
+        environment = {**process.bare_environment(identity, str(self.home)), "CODEX_API_KEY": FAKE_KEY}
+        done = process.run([str(native_codex()), *arguments], environment, 120, identity, cwd=str(self.home))
         assert done.rc == 0, done.stderr.decode() + done.stdout.decode()
         return done.stdout.decode()
 

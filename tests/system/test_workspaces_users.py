@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _newusers, _workspacelist, _workspaces
+from ansible_collections.alive.codex.plugins.module_utils._host import new_users
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import request as request_
 from support.users import in_own_etc
 
 pytestmark = pytest.mark.root
@@ -35,15 +37,15 @@ def root(tmp_path) -> Path:
 def ways(request, monkeypatch) -> Iterator[None]:
     """All at once, or one by one."""
     if not request.param:
-        monkeypatch.setattr(_newusers.shutil, "which", lambda *args, **kwargs: None)
+        monkeypatch.setattr(new_users.shutil, "which", lambda *args, **kwargs: None)
     elif not shutil.which("systemd-sysusers"):
         pytest.skip("NOT RUN: this system has no systemd-sysusers")
     yield
 
 
-def prepare(root: Path, items: list[dict], **options) -> _workspaces.Outcome:
-    request = _workspaces.Request(str(root), _workspacelist.parse(items, {}), create_users=True, **options)
-    return _workspaces.run(request)
+def prepare(root: Path, items: list[dict], **options) -> prepare_all.Outcome:
+    request = prepare_all.Request(str(root), request_.parse(items, {}), create_users=True, **options)
+    return prepare_all.run(request)
 
 
 def many(count: int) -> list[dict]:
@@ -105,9 +107,9 @@ def test_thousands_of_users_take_one_process(root, monkeypatch):
     if not shutil.which("systemd-sysusers"):
         pytest.skip("NOT RUN: this system has no systemd-sysusers")
     commands = []
-    run = _newusers._process.run
+    run = new_users._process.run
     monkeypatch.setattr(
-        _newusers._process, "run", lambda argv, *rest, **more: commands.append(argv) or run(argv, *rest, **more)
+        new_users._process, "run", lambda argv, *rest, **more: commands.append(argv) or run(argv, *rest, **more)
     )
 
     def work():
@@ -124,7 +126,7 @@ def test_no_new_user_comes_into_what_somebody_else_has(root, ways):
     """Not by a number that a workspace without passwd entry has, and not into a group by having its name."""
 
     def work():
-        free = _newusers.plan([_newusers.WantedUser("alive-x", None, None, "/x")], ())[0][0].uid
+        free = new_users.plan([new_users.WantedUser("alive-x", None, None, "/x")], ())[0][0].uid
         prepare(root, [{"name": "bare", "uid": free, "gid": free + 1}])
         subprocess.run(["groupadd", "alive-wheel"], check=True)
         subprocess.run(["useradd", "--groups", "alive-wheel", "alive-admin"], check=True, stderr=subprocess.DEVNULL)
@@ -153,7 +155,7 @@ def test_no_new_user_comes_into_what_somebody_else_has(root, ways):
 
 
 def test_a_lock_that_somebody_holds_is_told_and_stops_no_other_workspace(root, monkeypatch):
-    monkeypatch.setattr(_newusers, "_LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr(new_users, "_LOCK_TIMEOUT", 0.2)
     held, done = fork.Event(), fork.Event()
 
     def hold() -> None:

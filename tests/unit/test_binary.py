@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._binary import PLATFORMS, native_in, read_interpreter, resolve
+from ansible_collections.alive.codex.plugins.module_utils._release.binary import (
+    PLATFORMS,
+    native_in,
+    read_interpreter,
+    resolve,
+)
 
 ARM = PLATFORMS["aarch64"]
 TRIPLE = ARM.triple

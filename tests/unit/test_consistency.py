@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.alive.codex.plugins.module_utils import _version
+from ansible_collections.alive.codex.plugins.module_utils._formats import version as versions
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent for path in (CHECKOUT / "roles").glob("*/defaults"))
@@ -44,14 +44,14 @@ def test_a_roles_variables_carry_its_name_and_are_in_its_readme(role):
 
 
 def test_one_release_is_the_default_everywhere():
-    assert load(CHECKOUT / "roles/codex_cli/defaults/main.yml")["codex_cli_version"] == _version.DEFAULT
+    assert load(CHECKOUT / "roles/codex_cli/defaults/main.yml")["codex_cli_version"] == versions.DEFAULT
     named = {
         (str(path.relative_to(CHECKOUT)), version)
         for path in DOCUMENTATION
         for version in re.findall(r"\b0\.1\d\d\.\d+\b", path.read_text())
     }
     assert {file for file, _release in named} >= {"README.md", "roles/codex_cli/meta/argument_specs.yml"}
-    known = {_version.OLDEST_PROVEN, _version.DEFAULT, _version.NEWEST_PROVEN}
+    known = {versions.OLDEST_PROVEN, versions.DEFAULT, versions.NEWEST_PROVEN}
     assert {(file, version) for file, version in named if version not in known} == set()
 
 
@@ -59,12 +59,12 @@ def test_bounds_that_are_shown_do_not_age():
     bounds = {bound for path in DOCUMENTATION for bound in re.findall(r">=0[.0-9]+(?:,<[.0-9]+)?", path.read_text())}
     assert len(bounds) >= 2
     assert [
-        bound for bound in bounds for version in (_version.DEFAULT, "0.999.0") if not _version.satisfies(version, bound)
+        bound for bound in bounds for version in (versions.DEFAULT, "0.999.0") if not versions.satisfies(version, bound)
     ] == []
 
 
 def test_what_is_installed_by_default_is_proven():
-    oldest, default, newest = map(_version.parse, (_version.OLDEST_PROVEN, _version.DEFAULT, _version.NEWEST_PROVEN))
+    oldest, default, newest = map(versions.parse, (versions.OLDEST_PROVEN, versions.DEFAULT, versions.NEWEST_PROVEN))
     assert oldest <= default <= newest
 
 

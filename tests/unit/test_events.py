@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _events
+from ansible_collections.alive.codex.plugins.module_utils._turn import events
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ VALUES = st.recursive(
 )
 
 
-def feed(stream: _events.Stream, *events: Any) -> _events.Stream:
+def feed(stream: events.Stream, *events: Any) -> events.Stream:
     for event in events:
         stream.feed(json.dumps(event).encode())
     return stream
@@ -34,7 +34,7 @@ def message(text: str) -> dict[str, Any]:
 )
 def test_lines_are_the_same_wherever_the_stream_is_cut(lines: list[bytes], data: st.DataObject) -> None:
     whole = b"\n".join(lines)
-    cutter = _events.Lines()
+    cutter = events.Lines()
     found = []
     while whole:
         size = data.draw(st.integers(1, len(whole)))
@@ -46,23 +46,23 @@ def test_lines_are_the_same_wherever_the_stream_is_cut(lines: list[bytes], data:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_every_line_end_of_javascript_counts(end: bytes) -> None:
-    cutter = _events.Lines()
+    cutter = events.Lines()
     assert cutter.split(b"1" + end + b"2" + end) + cutter.rest() == [b"1", b"2"]
 
 
 @given(st.lists(VALUES, max_size=5), st.sampled_from(["all", "items", "none"]), st.integers(1, 2000))
 def test_any_json_passes_and_the_result_can_be_sent(values: list[Any], keep: str, limit: int) -> None:
-    stream = _events.Stream(keep, limit)
+    stream = events.Stream(keep, limit)
     for value in values:
         if value is not None:
             stream.feed(json.dumps(value).encode())
-            assert _events.describe(value) is None or isinstance(_events.describe(value, verbose=True), str)
+            assert events.describe(value) is None or isinstance(events.describe(value, verbose=True), str)
     json.dumps([stream.events, stream.items, stream.errors], allow_nan=False, ensure_ascii=False).encode()
 
 
 @given(st.lists(st.integers(0, 400), max_size=60), st.integers(200, 5000), st.sampled_from(["all", "items"]))
 def test_the_limit_holds_and_nothing_goes_unsaid(sizes: list[int], limit: int, keep: str) -> None:
-    stream = feed(_events.Stream(keep, limit), *(message("x" * size) for size in sizes))
+    stream = feed(events.Stream(keep, limit), *(message("x" * size) for size in sizes))
     kept = sum(len(json.dumps(value)) for value in (*stream.events, *stream.items))
     assert kept <= limit * 1.25
     assert stream.count == len(sizes) and len(stream.items) + stream.dropped == len(sizes)
@@ -70,7 +70,7 @@ def test_the_limit_holds_and_nothing_goes_unsaid(sizes: list[int], limit: int, k
 
 
 def test_a_cut_string_gives_its_full_length() -> None:
-    stream = feed(_events.Stream("all", 1000), message("y" * 5000))
+    stream = feed(events.Stream("all", 1000), message("y" * 5000))
     assert stream.items[0]["text"] == "y" * 200 + "... [cut, 5000 characters]"
     assert (stream.cut, stream.final_response) == (1, "y" * 5000)
 
@@ -79,20 +79,20 @@ def test_a_cut_string_gives_its_full_length() -> None:
     "line", [b"", b"{", b"null", b"NaN", b'{"a": Infinity}', b'"\x01"', b"[" * 100_000, b"1" * 5000 + b"x"]
 )
 def test_what_is_no_json_is_told(line: bytes) -> None:
-    stream = _events.Stream("all", 1000)
-    with pytest.raises(_events.BadLine):
+    stream = events.Stream("all", 1000)
+    with pytest.raises(events.BadLine):
         stream.feed(line)
     assert stream.bad_line
 
 
 def test_what_python_and_terminals_cannot_hold_is_mended() -> None:
-    assert _events.parse_line(rb'{"a": "\ud800", "b": 1e999}') == {"a": "\ufffd", "b": None}
-    assert _events.parse_line(b'"\\ud83d\\ude00 \xff"') == "😀 \ufffd"
+    assert events.parse_line(rb'{"a": "\ud800", "b": 1e999}') == {"a": "\ufffd", "b": None}
+    assert events.parse_line(b'"\\ud83d\\ude00 \xff"') == "😀 \ufffd"
 
 
 def test_errors_are_noted_and_not_fatal() -> None:
     stream = feed(
-        _events.Stream("none", 1000),
+        events.Stream("none", 1000),
         {"type": "error", "message": "Reconnecting... 2/5"},
         {"type": "item.completed", "item": {"type": "error", "message": "unknown key"}},
         {"type": "turn.completed", "usage": {"input_tokens": 1}},
@@ -105,7 +105,7 @@ def test_errors_are_noted_and_not_fatal() -> None:
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=500))
 def test_nothing_that_moves_a_cursor_reaches_the_terminal(text: str) -> None:
-    shown = _events.printable(text)
+    shown = events.printable(text)
     assert len(shown) <= 200 and shown.isprintable()
     assert not set(shown) & set("\x1b\x9b\n\r\x07\x7f\u202e\u2028")
 
@@ -125,6 +125,6 @@ def test_events_are_described_in_a_line() -> None:
         "completed: 9 tokens in (4 cached), 3 out": {"type": "turn.completed", "usage": usage},
         "failed: quota": {"type": "turn.failed", "error": {"message": "quota"}},
     }
-    assert {_events.describe(event): event for event in told.values()} == told
-    assert _events.describe({"type": "turn.started"}) is None
-    assert _events.describe({"type": "turn.started"}, verbose=True) == "turn.started"
+    assert {events.describe(event): event for event in told.values()} == told
+    assert events.describe({"type": "turn.started"}) is None
+    assert events.describe({"type": "turn.started"}, verbose=True) == "turn.started"

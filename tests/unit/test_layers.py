@@ -1,152 +1,136 @@
-"""The collection's house: which file is in which layer, and that imports run downwards only."""
+"""The collection's house: what may import what, by the folder that a file lies in.
+
+A file is in the room whose folder it lies in, so that a new one needs no mention here. Rooms are named only where they
+differ from what every domain is.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 PREFIX = "ansible_collections.alive.codex.plugins"
-
-# Top to bottom. A file imports from layers below its own, or from files of its own layer without a circle.
-LAYERS = {
-    "what each face does": [
-        "_exec",
-        "_turn",
-        "_release",
-        "_validate",
-        "_install",
-        "_npm",
-        "_fetch",
-        "_policy",
-        "_tarballs",
-        "_manifest",
-        "_workspaces",
-        "_settled",
-        "_preparation",
-        "_prune",
-        "_prune_home",
-        "_codex_store",
-        "_lineage",
-        "_claude_store",
-        "_state",
-        "_sqlite",
-        "_survey",
-    ],
-    "pure": [
-        "_args",
-        "_events",
-        "_packing",
-        "_schema",
-        "_sessions",
-        "_toml",
-        "_tomldoc",
-        "_tomledit",
-        "_units",
-        "_version",
-        "_words",
-        "_workspacelist",
-        "_workspacereport",
-    ],
-    "operating system": [
-        "_access",
-        "_archive",
-        "_binary",
-        "_flock",
-        "_home",
-        "_homes",
-        "_inuse",
-        "_lease",
-        "_newfiles",
-        "_npmtar",
-        "_process",
-        "_safefs",
-        "_slots",
-        "_supervise",
-        "_surroundings",
-        "_tenant",
-        "_zstd",
-        "_tree",
-        "_users",
-        "_newusers",
-    ],
+FOUNDATIONS = {"_host", "_formats"}  # know no domain, nor each other
+# A domain knows no other domain, but for:
+SIDEWAYS = {("_sessions", "_workspaces.homes")}
+# What takes and returns plain values, besides all of _formats.
+PURE = {"_turn": {"argv", "events"}, "_sessions": {"plan"}, "_workspaces": {"request", "report"}}
+HOST_MODULES = {
+    *("ctypes", "fcntl", "grp", "io", "multiprocessing", "os", "pathlib", "pwd", "resource", "select", "selectors"),
+    *("shutil", "signal", "socket", "sqlite3", "subprocess", "syslog", "tempfile", "threading", "time"),
 }
-# The two lowest layers do not know each other: data does not touch the host, and the host knows no formats of ours.
-PURE = set(LAYERS["pure"])
-# What a pure file has no use for.
-IMPURE_MODULES = {
-    "os",
-    "subprocess",
-    "socket",
-    "pathlib",
-    "shutil",
-    "sqlite3",
-    "tempfile",
-    "signal",
-    "fcntl",
-    "pwd",
-    "io",
-}
-
-UTILS = sorted((PLUGINS / "module_utils").glob("*.py"))
-FACES = sorted(path for kind in ("modules", "action", "inventory") for path in (PLUGINS / kind).glob("*.py"))
+# A library of the system that is data in, data out: libzstd.
+FOREIGN_FORMATS = {"module_utils._formats.zstd": {"ctypes"}}
 
 
-def imported(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def sources(plugins: Path) -> dict[str, str]:
+    """The source of every plugin file by its dotted name, such as ``module_utils._turn.argv``."""
+    paths = sorted(plugins.rglob("*.py"))
+    return {".".join(path.relative_to(plugins).with_suffix("").parts): path.read_text() for path in paths}
+
+
+def imports(name: str, source: str) -> Iterator[str]:
+    """Every name that a file imports, in full; those of this collection begin with ``PREFIX``."""
+    package = [*PREFIX.split("."), *name.split(".")[:-1]]
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} imports relatively; Ansible's payload wants full names"
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+            base = package[: len(package) - node.level + 1] if node.level else []
+            yield from (".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names)
 
 
-def utils_imported(path: Path) -> set[str]:
-    prefix = f"{PREFIX}.module_utils."
-    return {name[len(prefix) :].partition(".")[0] for name in imported(path) if name.startswith(prefix)}
-
-
-def rank(util: str) -> int:
-    return next((rank for rank, files in enumerate(LAYERS.values()) if util in files), -1)
-
-
-@pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
-def test_every_shared_file_has_its_layer(path):
-    assert rank(path.stem) >= 0, f"name the layer of {path.name} in {Path(__file__).name}"
-
-
-@pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
-def test_shared_files_import_downwards_only(path):
-    below = {name for name in utils_imported(path) if rank(name) < rank(path.stem)}
-    assert not below, f"{path.name} reaches up to {sorted(below)}"
-    faces = {name for name in imported(path) if name.startswith(PREFIX) and ".module_utils." not in name}
-    assert not faces, f"{path.name} imports a face: {sorted(faces)}"
-
-
-def test_no_file_is_part_of_a_circle():
-    graph = {path.stem: utils_imported(path) for path in UTILS}
+def faults(files: dict[str, str]) -> list[str]:
+    """What is wrong with a house, in words."""
+    found = []
+    graph: dict[str, set[str]] = {}
+    for name, source in files.items():
+        foreign = set(imports(name, source))
+        ours = {each[len(PREFIX) + 1 :] for each in foreign if each.startswith(f"{PREFIX}.")}
+        # `from room.file import name` and `from room import file` both mean the file.
+        graph[name] = {each if each in files else each.rpartition(".")[0] for each in ours}
+        found += [f"{name} may not import {other}" for other in sorted(graph[name]) if not may_import(name, other)]
+        modules = {each.split(".")[0] for each in foreign}
+        if name.startswith("module_utils.") and "ansible" in modules:
+            found.append(f"{name} needs Ansible, which the cron script does not have")
+        if is_pure(name):
+            touched = modules & HOST_MODULES - FOREIGN_FORMATS.get(name, set())
+            found += [f"{name} is pure, and imports {module}" for module in sorted(touched)]
+            found += [f"{name} is pure, and {other} is not" for other in sorted(graph[name]) if not is_pure(other)]
     while leaves := {name for name, uses in graph.items() if not uses & graph.keys()}:
         graph = {name: uses for name, uses in graph.items() if name not in leaves}
-    assert not graph, f"these import each other in a circle: {sorted(graph)}"
+    return [*found, *(f"{name} is part of a circle" for name in sorted(graph))]
 
 
-@pytest.mark.parametrize("path", [path for path in UTILS if path.stem in PURE], ids=lambda path: path.stem)
-def test_pure_files_do_not_touch_the_host(path):
-    assert not {name.partition(".")[0] for name in imported(path)} & IMPURE_MODULES
-    assert utils_imported(path) <= PURE
+def may_import(name: str, other: str) -> bool:
+    kind, other_kind = name.split(".")[0], other.split(".")[0]
+    if other_kind == "plugin_utils":
+        return kind not in ("modules", "module_utils")  # what runs on targets does not have it
+    if other_kind != "module_utils":
+        return False  # nobody imports a face
+    if kind != "module_utils":
+        return True
+    room, target = name.split(".")[1], other.split(".")[1]
+    if room == target:
+        return True
+    return room not in FOUNDATIONS and (target in FOUNDATIONS or (room, other.partition(".")[2]) in SIDEWAYS)
 
 
-@pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
-def test_shared_files_need_no_ansible(path):
-    foreign = {name for name in imported(path) if name.startswith("ansible.")}
-    assert not foreign, f"{path.name} would not run outside Ansible: {sorted(foreign)}"
+def is_pure(name: str) -> bool:
+    kind, *rest = name.split(".")
+    return kind == "module_utils" and (rest[0] == "_formats" or rest[-1] in PURE.get(rest[0], ()))
 
 
-@pytest.mark.parametrize("path", FACES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_faces_do_not_import_faces(path):
-    others = {name for name in imported(path) if name.startswith(PREFIX)}
-    assert not {name for name in others if name.split(".")[4] in ("modules", "action", "inventory")}
+def test_the_house_is_in_order():
+    files = sources(PLUGINS)
+    assert len(files) > 50, "the files of the collection were not found"
+    assert faults(files) == []
+
+
+def test_shared_files_lie_in_rooms():
+    shared = PLUGINS / "module_utils"
+    assert [path.name for path in shared.iterdir() if not path.is_dir()] == []
+    rooms = {path.parent for path in shared.rglob("*.py")}
+    assert all(room.parent == shared and room.name.startswith("_") for room in rooms)
+
+
+def test_pure_files_are_there():
+    files = sources(PLUGINS)
+    named = {f"module_utils.{room}.{file}" for room, names in PURE.items() for file in names}
+    assert named | set(FOREIGN_FORMATS) <= files.keys()
+
+
+FACE = f"from {PREFIX}.module_utils._turn import run"
+BAD = {
+    "a foundation that reaches up": {"module_utils._host.process": "from .._turn.run import run"},
+    "formats that reach for the host": {"module_utils._formats.toml": "from .._host import process"},
+    "a host that knows a format": {"module_utils._host.process": "from .._formats.toml import dumps"},
+    "a domain beside another": {"module_utils._release.store": "from .._turn import run"},
+    "the sideways arrow to another file": {"module_utils._sessions.home": "from .._workspaces.look import Look"},
+    "the sideways arrow turned round": {"module_utils._workspaces.homes": "from .._sessions.home import Home"},
+    "a shared file that imports a face": {"module_utils._turn.run": f"from {PREFIX}.modules.codex_exec import main"},
+    "a face that imports a face": {"action.codex_exec": f"from {PREFIX}.modules import codex_exec"},
+    "a module that imports what the target lacks": {"modules.codex_exec": f"import {PREFIX}.plugin_utils._watch"},
+    "a lazy import": {"module_utils._host.process": "def f():\n    from .._turn import run"},
+    "a circle in a room": {"module_utils._turn.a": "from . import b", "module_utils._turn.b": "from .a import x"},
+    "a circle of three": {
+        "module_utils._host.a": "from . import b",
+        "module_utils._host.b": "from .c import x",
+        "module_utils._host.c": f"from {PREFIX}.module_utils._host.a import x",
+    },
+    "a shared file that needs Ansible": {"module_utils._turn.run": "from ansible.module_utils import basic"},
+    "a format that opens files": {"module_utils._formats.toml": "import os.path"},
+    "a pure file that takes the time": {"module_utils._turn.events": "from time import monotonic"},
+    "a pure file that leans on another": {"module_utils._sessions.plan": "from .home import Home"},
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_the_rule_sees(case):
+    house = {"module_utils._turn.run": "", "module_utils._sessions.home": "", "modules.codex_exec": FACE}
+    assert faults(house) == []
+    assert faults({**house, **BAD[case]}) != []

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _schema
+from ansible_collections.alive.codex.plugins.module_utils._formats import json_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ PERSON = {
     ],
 )
 def test_what_satisfies_is_returned(value: Any) -> None:
-    assert _schema.parse(json.dumps(value), PERSON) == value
+    assert json_schema.parse(json.dumps(value), PERSON) == value
 
 
 @pytest.mark.parametrize(
@@ -61,32 +61,32 @@ def test_what_satisfies_is_returned(value: Any) -> None:
 )
 def test_what_does_not_is_refused_with_its_place(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        _schema.parse(text, PERSON)
+        json_schema.parse(text, PERSON)
 
 
 def test_one_of_is_exactly_one() -> None:
     schema = {"oneOf": [{"type": "integer"}, {"minimum": 5}]}
-    assert _schema.parse("1", schema) == 1
-    assert _schema.parse("5.5", schema) == 5.5
+    assert json_schema.parse("1", schema) == 1
+    assert json_schema.parse("5.5", schema) == 5.5
     with pytest.raises(ValueError, match="exactly one"):
-        _schema.parse("7", schema)
+        json_schema.parse("7", schema)
 
 
 def test_a_reference_without_end_or_to_nowhere_is_an_error() -> None:
     with pytest.raises(ValueError, match="without end"):
-        _schema.parse("1", {"$ref": "#"})
+        json_schema.parse("1", {"$ref": "#"})
     with pytest.raises(ValueError, match="nothing at"):
-        _schema.parse("1", {"$ref": "#/$defs/none"})
+        json_schema.parse("1", {"$ref": "#/$defs/none"})
     with pytest.raises(ValueError, match="not part of it"):
-        _schema.parse("1", {"$ref": "other.json"})
+        json_schema.parse("1", {"$ref": "other.json"})
 
 
 def test_keywords_that_are_not_checked_are_named() -> None:
     schema = {"type": "object", "properties": {"if": {"format": "date"}}, "if": {}, "description": "x"}
-    assert _schema.unsupported(schema) == ["format (at /properties/if)", "if (at /)"]
-    assert _schema.unsupported(PERSON) == _schema.unsupported(None) == []
+    assert json_schema.unsupported(schema) == ["format (at /properties/if)", "if (at /)"]
+    assert json_schema.unsupported(PERSON) == json_schema.unsupported(None) == []
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)))
 def test_a_value_satisfies_the_schema_of_itself(value: Any) -> None:
-    assert _schema.parse(json.dumps(value), {"const": value, "enum": [value]}) == value
+    assert json_schema.parse(json.dumps(value), {"const": value, "enum": [value]}) == value

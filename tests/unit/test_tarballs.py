@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._binary import PLATFORMS
-from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError, unpack
+from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS
+from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack
 from conftest import COLLECTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -276,8 +276,8 @@ def test_what_is_huge_costs_little_memory(lab: Lab, name: str) -> None:
 
 ON_OLDEST = """
 import json, os, sys
-from ansible_collections.alive.codex.plugins.module_utils._binary import PLATFORMS
-from ansible_collections.alive.codex.plugins.module_utils._tarballs import Tarball, TarballError, unpack
+from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS
+from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack
 
 prefix, version, table = json.load(sys.stdin)
 for path, checksum in table:

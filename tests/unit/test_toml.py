@@ -3,7 +3,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _toml
+from ansible_collections.alive.codex.plugins.module_utils._formats import toml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,14 +16,14 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(K
 
 @given(st.dictionaries(KEYS, VALUES))
 def test_a_document_reads_back_as_what_was_written(document):
-    assert tomllib.loads(_toml.dumps(document)) == document
+    assert tomllib.loads(toml.dumps(document)) == document
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), b"bytes", "\ud800", {1: 2}])
 def test_what_toml_cannot_say_is_refused(value):
     with pytest.raises(ValueError):
-        _toml.dumps_value(value)
+        toml.dumps_value(value)
 
 
 def test_tables_follow_the_plain_keys():
-    assert _toml.dumps({"a": {"b": 1}, "c": [{"d": True}]}) == "c = [{d = true}]\n\n[a]\nb = 1\n"
+    assert toml.dumps({"a": {"b": 1}, "c": [{"d": True}]}) == "c = [{d = true}]\n\n[a]\nb = 1\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _toml, _tomldoc
+from ansible_collections.alive.codex.plugins.module_utils._formats import toml, toml_document
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,15 +82,15 @@ BROKEN = [
 
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_reads_what_the_standard_library_reads(text):
-    assert _tomldoc.parse(text).data == tomllib.loads(text)
+    assert toml_document.parse(text).data == tomllib.loads(text)
 
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_refuses_what_the_standard_library_refuses(text):
     with pytest.raises(tomllib.TOMLDecodeError):
         tomllib.loads(text)
-    with pytest.raises(_tomldoc.TomlError, match=r"^line \d+ is not TOML"):
-        _tomldoc.parse(text)
+    with pytest.raises(toml_document.TomlError, match=r"^line \d+ is not TOML"):
+        toml_document.parse(text)
 
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
@@ -108,7 +108,7 @@ documents = st.dictionaries(keys, values, max_size=6)
 
 @given(documents)
 def test_reads_what_is_written(document):
-    assert _tomldoc.parse(_toml.dumps(document)).data == document
+    assert toml_document.parse(toml.dumps(document)).data == document
 
 
 WORDS = """[ ] [[ ]] a b 'c_d' "e" . = 1 -1.5e3 true "s" ''' """ + '""" { } , \\ #c'
@@ -121,15 +121,15 @@ def test_agrees_with_the_standard_library_on_any_text(text):
     try:
         expected = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
-        with pytest.raises(_tomldoc.TomlError):
-            _tomldoc.parse(text)
+        with pytest.raises(toml_document.TomlError):
+            toml_document.parse(text)
     else:
-        assert _tomldoc.parse(text).data == expected
+        assert toml_document.parse(text).data == expected
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_places_are_those_in_the_text(text):
-    document = _tomldoc.parse(text)
+    document = toml_document.parse(text)
     for section in document.sections[1:]:
         assert text[section.start : section.end].lstrip().startswith("[")
     for start, end in document.comments:
@@ -146,11 +146,11 @@ def test_places_are_those_in_the_text(text):
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "{b = " * 5000, ".".join("a" * 5000) + " = 1"])
 def test_bottomless_values_are_refused_and_not_descended(text):
-    with pytest.raises(_tomldoc.TomlError, match="more than 64"):
-        _tomldoc.parse(text)
+    with pytest.raises(toml_document.TomlError, match="more than 64"):
+        toml_document.parse(text)
 
 
 def test_complaints_show_nothing_of_the_text():
-    with pytest.raises(_tomldoc.TomlError) as caught:
-        _tomldoc.parse('ok = 1\ntoken = "sk-fake-1')
+    with pytest.raises(toml_document.TomlError) as caught:
+        toml_document.parse('ok = 1\ntoken = "sk-fake-1')
     assert str(caught.value) == "line 2 is not TOML: a string has no end, or a control character in it"

@@ -6,7 +6,7 @@ import json
 import tomllib
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _toml, _tomldoc, _tomledit
+from ansible_collections.alive.codex.plugins.module_utils._formats import toml, toml_document, toml_edit
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -30,12 +30,12 @@ def body(text: str) -> str:
 
 
 def edited(text: str, config: dict) -> str:
-    return _tomledit.edit(text, config).text
+    return toml_edit.edit(text, config).text
 
 
 class TestSetting:
     def test_an_empty_document(self):
-        result = _tomledit.edit("", {"model": "gpt-5", "tools": {"web_search": True}, "a": {"b": {"c": [1, 2]}}})
+        result = toml_edit.edit("", {"model": "gpt-5", "tools": {"web_search": True}, "a": {"b": {"c": [1, 2]}}})
         assert body(result.text) == 'model = "gpt-5"\n\n[tools]\nweb_search = true\n\n[a.b]\nc = [1, 2]\n'
         assert [change.key for change in result.changes] == ["model", "tools.web_search", "a.b.c"]
 
@@ -47,7 +47,7 @@ class TestSetting:
         )
 
     def test_a_value_in_another_notation_stays(self):
-        result = _tomledit.edit(TENANT, {"model": "gpt-5", "tools": {"web_search": True}})
+        result = toml_edit.edit(TENANT, {"model": "gpt-5", "tools": {"web_search": True}})
         assert (body(result.text), result.changes) == (TENANT, [])
 
     def test_types_are_told_apart(self):
@@ -93,7 +93,7 @@ class TestSetting:
 class TestRemembering:
     def test_keys_no_longer_given_are_removed_and_no_others(self):
         both = edited(TENANT, {"model": "o3", "tools": {"view_image": False}, "mcp_servers": {"x": {"command": "y"}}})
-        result = _tomledit.edit(both, {"tools": {"view_image": False}})
+        result = toml_edit.edit(both, {"tools": {"view_image": False}})
         assert body(result.text) == TENANT.replace("model = 'gpt-5'   # a good one\n", "") + "view_image = false\n"
         assert [(change.key, change.after) for change in result.changes] == [
             ("model", None),
@@ -147,12 +147,12 @@ class TestRemembering:
 
 
 def test_a_broken_document_is_refused():
-    with pytest.raises(_tomldoc.TomlError):
-        _tomledit.edit("a = \n", {"b": 1})
+    with pytest.raises(toml_document.TomlError):
+        toml_edit.edit("a = \n", {"b": 1})
 
 
 def test_merging_goes_deep():
-    merged = _tomledit.merge({"a": {"b": 1, "c": 2}, "d": [1], "e": 1}, {"a": {"c": 3}, "d": [2], "e": {"f": 1}})
+    merged = toml_edit.merge({"a": {"b": 1, "c": 2}, "d": [1], "e": 1}, {"a": {"c": 3}, "d": [2], "e": {"f": 1}})
     assert merged == {"a": {"b": 1, "c": 3}, "d": [2], "e": {"f": 1}}
 
 
@@ -185,7 +185,7 @@ c = 1
 """
 lines = st.sampled_from([line.replace("\\n", "\n") for line in LINES.split("\n")[1:]])
 documents = st.lists(lines, max_size=8).map(lambda chosen: "".join(f"{line}\n" for line in chosen)) | configs.map(
-    _toml.dumps
+    toml.dumps
 )
 
 
@@ -211,7 +211,7 @@ def related(one: tuple, other: tuple) -> bool:
 @given(documents, configs)
 def test_what_is_given_is_set_and_the_rest_stays(text, config):
     assume(valid(text))
-    result = _tomledit.edit(text, config)
+    result = toml_edit.edit(text, config)
     before, after, wanted = flat(tomllib.loads(text)), flat(tomllib.loads(result.text)), flat(config)
     for path, value in wanted.items():
         if value != {}:
@@ -225,8 +225,8 @@ def test_what_is_given_is_set_and_the_rest_stays(text, config):
 @given(documents, configs)
 def test_a_second_run_changes_nothing(text, config):
     assume(valid(text))
-    once = _tomledit.edit(text, config).text
-    assert _tomledit.edit(once, config) == (once, [])
+    once = toml_edit.edit(text, config).text
+    assert toml_edit.edit(once, config) == (once, [])
 
 
 @given(documents, configs)
@@ -251,7 +251,7 @@ def is_within(part: str, whole: str) -> bool:
 @given(documents, configs)
 def test_what_is_only_added_to_keeps_every_byte(text, config):
     assume(valid(text))
-    result = _tomledit.edit(text, config)
+    result = toml_edit.edit(text, config)
     if all(change.before is None for change in result.changes):
         assert is_within(text, body(result.text))
 
@@ -264,7 +264,7 @@ def test_whatever_a_tenant_edits_in_between_what_is_given_is_set_and_the_rest_st
     theirs[at:at] = [f"{line}\n" for line in more]
     text = "".join(theirs)
     assume(valid(text))
-    result = _tomledit.edit(text, second)
+    result = toml_edit.edit(text, second)
     before, after, wanted = flat(tomllib.loads(text)), flat(tomllib.loads(result.text)), flat(second)
     for path, value in wanted.items():
         if value != {}:
@@ -272,4 +272,4 @@ def test_whatever_a_tenant_edits_in_between_what_is_given_is_set_and_the_rest_st
     for path, value in before.items():
         if value != {} and not any(related(path, each) for each in [*wanted, *flat(first)]):
             assert after[path] == value
-    assert _tomledit.edit(result.text, second) == (result.text, [])
+    assert toml_edit.edit(result.text, second) == (result.text, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._version import (
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import (
     is_exact,
     parse,
     printed_version,

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils import _packing, _workspacelist, _workspacereport
-from ansible_collections.alive.codex.plugins.module_utils._workspacereport import Change
+from ansible_collections.alive.codex.plugins.module_utils._formats import packing
+from ansible_collections.alive.codex.plugins.module_utils._workspaces import report, request
+from ansible_collections.alive.codex.plugins.module_utils._workspaces.report import Change
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 def problems(items, **defaults) -> str:
-    with pytest.raises(_workspacelist.InvalidRequest) as caught:
-        _workspacelist.parse(items, defaults)
+    with pytest.raises(request.InvalidRequest) as caught:
+        request.parse(items, defaults)
     return str(caught.value)
 
 
 def problems_of_text(text: str) -> str:
-    with pytest.raises(_workspacelist.InvalidRequest) as caught:
-        _workspacelist.parse_json(text, {})
+    with pytest.raises(request.InvalidRequest) as caught:
+        request.parse_json(text, {})
     return str(caught.value)
 
 
@@ -47,12 +48,12 @@ def test_names_that_are_not_one_plain_component_are_refused(name, why):
 
 @pytest.mark.parametrize("name", ["a", "-rf", "...", " ", "a b", "é" * 127, "x" * 255, "$(id)", "{{ a }}"])
 def test_plain_components_are_names(name):
-    assert _workspacelist.parse([{"name": name, "uid": 1}], {})[0].name == name
+    assert request.parse([{"name": name, "uid": 1}], {})[0].name == name
 
 
 @given(st.text(max_size=6) | st.text("a./\n\0", max_size=3))
 def test_an_accepted_name_stays_where_it_is_put(name):
-    if _workspacelist.name_problem(name) is None:
+    if request.name_problem(name) is None:
         assert name not in ("", ".", "..") and not set(name) & set("/\0\n") and len(name.encode()) <= 255
 
 
@@ -95,59 +96,59 @@ def test_a_wrong_owner_is_not_called_none():
 
 def test_numbers_may_come_as_text():
     """As templates of older releases of Ansible give them."""
-    (workspace,) = _workspacelist.parse_json('[{"name": "a", "uid": "12", "gid": "13"}]', {})
+    (workspace,) = request.parse_json('[{"name": "a", "uid": "12", "gid": "13"}]', {})
     assert (workspace.uid, workspace.gid) == (12, 13)
 
 
 @pytest.mark.parametrize("text", ["{", '{"name": "a"}', '"a"', "7"])
 def test_json_that_is_no_list_is_refused(text):
-    with pytest.raises(_workspacelist.InvalidRequest, match=r"not valid JSON|not a list"):
-        _workspacelist.parse_json(text, {})
+    with pytest.raises(request.InvalidRequest, match=r"not valid JSON|not a list"):
+        request.parse_json(text, {})
 
 
 def test_thousands_of_workspaces_are_packed_small():
     text = json.dumps([{"name": f"ws-{n}é", "uid": n, "config": {"a": "\ud800"}} for n in range(1, 5000)])
-    packed = _packing.pack(text)
+    packed = packing.pack(text)
     assert len(packed) < len(text) / 5
     assert problems(json.loads(text)) == problems_of_text(packed)
     good = '[{"name": "é", "uid": 7}]'
-    assert _workspacelist.parse_json(_packing.pack(good), {}) == _workspacelist.parse_json(good, {})
+    assert request.parse_json(packing.pack(good), {}) == request.parse_json(good, {})
 
 
-@pytest.mark.parametrize("packed", ["zlib:", "zlib:é", "zlib:AAAA", _packing.pack("{")])
+@pytest.mark.parametrize("packed", ["zlib:", "zlib:é", "zlib:AAAA", packing.pack("{")])
 def test_what_is_packed_wrongly_is_refused(packed):
     assert "are not valid JSON" in problems_of_text(packed)
 
 
 def test_a_workspace_to_remove_needs_no_owner():
-    assert not _workspacelist.parse([{"name": "a", "state": "absent"}], {})[0].present
+    assert not request.parse([{"name": "a", "state": "absent"}], {})[0].present
 
 
 def test_own_settings_go_over_those_of_all():
     items = [{"name": "a", "uid": 1, "config": {"x": {"y": 3}}}, {"name": "b", "uid": 2}]
-    first, second = _workspacelist.parse(items, {"x": {"y": 1, "z": 2}})
+    first, second = request.parse(items, {"x": {"y": 1, "z": 2}})
     assert (first.config, second.config) == ({"x": {"y": 3, "z": 2}}, {"x": {"y": 1, "z": 2}})
 
 
 @pytest.mark.parametrize(("text", "mode"), [("0700", 0o700), ("750", 0o750), ("0711", 0o711)])
 def test_modes(text, mode):
-    assert _workspacelist.parse_mode(text) == mode
+    assert request.parse_mode(text) == mode
 
 
 @pytest.mark.parametrize("text", ["0770", "0702", "0600", "448", "01700", "4700", "rwx", "", "u=rwx"])
 def test_modes_that_lock_out_or_let_write_are_refused(text):
-    with pytest.raises(_workspacelist.InvalidRequest):
-        _workspacelist.parse_mode(text)
+    with pytest.raises(request.InvalidRequest):
+        request.parse_mode(text)
 
 
 @pytest.mark.parametrize("path", ["", "a/b", "~/x", "/", "//", "/..", "/./", "/a\0b"])
 def test_roots_that_cannot_be_are_refused(path):
-    with pytest.raises(_workspacelist.InvalidRequest):
-        _workspacelist.check_root(path)
+    with pytest.raises(request.InvalidRequest):
+        request.check_root(path)
 
 
 def test_shared_uids_are_found():
-    assert _workspacelist.shared_uids([("a", 1), ("b", 2), ("c", 1), ("d", 1)]) == {1: ["a", "c", "d"]}
+    assert request.shared_uids([("a", 1), ("b", 2), ("c", 1), ("d", 1)]) == {1: ["a", "c", "d"]}
 
 
 MADE = [Change(".", "created", "mode 0700"), Change(".codex", "created", "mode 0700")]
@@ -156,11 +157,11 @@ MADE = [Change(".", "created", "mode 0700"), Change(".codex", "created", "mode 0
 def test_ten_thousand_changes_are_told_in_little():
     changes = {f"ws-{n:05d}": MADE for n in range(10_000)}
     changes["odd"] = [Change(".codex", "mode", "0755 -> 0700")]
-    kinds = _workspacereport.changes_by_kind(changes)
+    kinds = report.changes_by_kind(changes)
     assert kinds[0]["paths"] == {".": ["created"], ".codex": ["created"]}
     assert len(kinds[0]["workspaces"]) == 10_000
     assert kinds[1] == {"workspaces": ["odd"], "paths": {".codex": ["mode"]}}
-    text = _workspacereport.diff_text([Change("/srv/ws", "created")], changes)
+    text = report.diff_text([Change("/srv/ws", "created")], changes)
     assert text.startswith("/srv/ws: created\n10000 workspaces: ws-00000, ws-00001, ")
     assert text.endswith("1 workspace: odd\n  .codex: mode (0755 -> 0700)\n")
     assert len(json.dumps([kinds, text])) < 300_000
@@ -168,9 +169,9 @@ def test_ten_thousand_changes_are_told_in_little():
 
 def test_ten_thousand_failures_are_told_in_little():
     failures = {f"ws-{n:05d}": "disk full" for n in range(10_000)} | {"odd": "is a FIFO"}
-    text = _workspacereport.failure_text(failures, 12_000, 5)
+    text = report.failure_text(failures, 12_000, 5)
     assert text == (
         "10001 of 12000 workspaces failed, and stopped no other: 5 changed."
         " ws-00000, ws-00001, ws-00002, ws-00003, ws-00004 and 9995 more: disk full; odd: is a FIFO"
     )
-    assert _workspacereport.failures_by_kind(failures)[1] == {"workspaces": ["odd"], "msg": "is a FIFO"}
+    assert report.failures_by_kind(failures)[1] == {"workspaces": ["odd"], "msg": "is a FIFO"}

@@ -20,16 +20,21 @@ import syslog
 import time
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils._newfiles import new_file
-from ansible_collections.alive.codex.plugins.module_utils._prune import OPTIONS, orders_from, prune, summary
-from ansible_collections.alive.codex.plugins.module_utils._safefs import (
+from ansible_collections.alive.codex.plugins.module_utils._host.new_files import new_file
+from ansible_collections.alive.codex.plugins.module_utils._host.safefs import (
     open_own,
     open_trusted,
     opened,
     read_file,
     replace_file,
 )
-from ansible_collections.alive.codex.plugins.module_utils._sessions import STORES
+from ansible_collections.alive.codex.plugins.module_utils._sessions.plan import STORES
+from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import (
+    OPTIONS,
+    orders_from,
+    prune,
+    summary,
+)
 
 CONFIG = "/etc/alive-codex-prune.json"
 LOG = "runs.log"

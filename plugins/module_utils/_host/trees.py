@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole directory trees that only root (or this user) can change: modes, durability, atomic replacement.
+
+Private to the collection alive.codex. Not for anything that a tenant could touch meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+from typing import Iterator
+
+from .new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_file
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
+
+
+def entries(root: str) -> Iterator[str]:
+    """The root and all below it, links not followed."""
+    yield root
+    for folder, directories, files in os.walk(root):
+        for name in (*directories, *files):
+            yield os.path.join(folder, name)
+
+
+def publish(root: str) -> None:
+    """Makes all of it readable by everybody and changeable by its owner alone, whatever the umask was: directories and
+    executables 0755, other files 0644, owned by this process's user; and brings it to the disk."""
+    owner = (os.geteuid(), os.getegid())
+    for path in entries(root):
+        info = os.lstat(path)
+        if (info.st_uid, info.st_gid) != owner:
+            os.lchown(path, *owner)
+        if stat.S_ISLNK(info.st_mode):
+            continue
+        runs = stat.S_ISDIR(info.st_mode) or info.st_mode & 0o111
+        os.chmod(path, PUBLIC_DIRECTORY if runs else PUBLIC_FILE)
+        sync(path)
+
+
+def sync(path: str) -> None:
+    """Brings a file or a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def size(root: str) -> int:
+    """Bytes that the tree takes on the disk."""
+    return sum(os.lstat(path).st_blocks for path in entries(root)) * 512
+
+
+def remove(root: str) -> None:
+    """Removes a tree, a file or a link; what is not there is no error."""
+    try:
+        shutil.rmtree(root)
+    except NotADirectoryError:
+        os.unlink(root)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        # rmtree refuses a symbolic link with a plain OSError.
+        if not os.path.islink(root):
+            raise
+        os.unlink(root)
+
+
+def clone(source: str, target: str) -> None:
+    """Copies a tree by hard links, so that it costs no room; by bytes where it lies on another file system."""
+    shutil.copytree(source, target, symlinks=True, copy_function=link_or_copy)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """A second name of the same file; a copy where that cannot be."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        # At no instant more open than the source.
+        with open(source, "rb") as old, open(new_file(target, 0o600), "wb") as new:
+            shutil.copyfileobj(old, new)
+        shutil.copystat(source, target)
+
+
+def place_link(path: str, target: str) -> None:
+    """Makes ``path`` a symbolic link to ``target`` in one step: at every instant it is either the old or the new one.
+    A directory in the way is exchanged with the link in one step too, then removed."""
+    temporary = temporary_name(path)
+    remove(temporary)
+    os.symlink(target, temporary)
+    if os.path.isdir(path) and not os.path.islink(path):
+        exchange(temporary, path)
+        remove(temporary)
+    else:
+        os.rename(temporary, path)
+    sync(os.path.dirname(path))
+
+
+def temporary_name(path: str) -> str:
+    """Where place_link prepares; what a killed run left there is to be removed."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.alive-codex")
+
+
+def exchange(one: str, other: str) -> None:
+    """Swaps two names in one step, whatever they are."""
+    number = _RENAMEAT2[os.uname().machine]
+    paths = os.fsencode(one), os.fsencode(other)
+    if _LIBC.syscall(number, _AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+        raise OSError(code, os.strerror(code), other)
+    # A file system that cannot exchange: two steps, as near to each other as they can be.
+    aside = f"{one}.aside"
+    os.rename(other, aside)
+    os.rename(one, other)
+    os.rename(aside, one)

@@ -1,0 +1,380 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings a host to the release asked for: what codex_release does. Private to the collection alive.codex."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+from typing import Any, Mapping, NamedTuple, Sequence
+
+from .._formats.version import (
+    DEFAULT,
+    OLDEST_THAT_READS_NEWER_SESSIONS,
+    OLDEST_THAT_SERVES,
+    is_exact,
+    parse,
+    printed_version,
+    satisfies,
+)
+from .._host import access, trees
+from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
+from .._host.process import STANDARD_PATH, Identity
+from . import npm as npm_
+from . import tarballs as tarballs_
+from .binary import PACKAGE, ask, native_in, this_platform
+from .store import ReleaseError, Store
+
+_PROBE = 30.0  # seconds for `codex --version`
+_POLL = 0.1  # seconds between two looks at somebody else's npm
+_WHY_NOT_OLDER = (
+    f" ({OLDEST_THAT_SERVES} is the first that sends the SDK's events with `codex exec --experimental-json` and reads "
+    "CODEX_API_KEY)"
+)
+
+
+class Request(NamedTuple):
+    """What is asked for; see the documentation of codex_release. ``environ`` is the environment that npm gets."""
+
+    version: str
+    state: str
+    prefix: str
+    bin: str
+    keep: int
+    requires: str
+    registry: str | None
+    registry_token: str | None
+    tarballs: Sequence[tarballs_.Tarball]
+    npm: str
+    probe: Identity
+    timeout: float
+    environ: Mapping[str, str]
+
+
+class Outcome(NamedTuple):
+    """What was done, or would be. ``before`` and ``after`` are the active version and the releases there are."""
+
+    changed: bool
+    version: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    previous: str | None
+
+
+class Installer:
+    """One run. Raises ReleaseError, NpmError, TarballError, ValueError, LookupError or OSError; what was active
+    before is then active still. ``warnings`` are for whoever runs it, also where it fails."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.platform = this_platform()
+        self.store = Store(request.prefix, request.bin, self.platform)
+        self.warnings: list[str] = []
+        self._npm: npm_.Npm | None = None
+        self._end = contextlib.ExitStack()
+
+    def run(self, check: bool) -> Outcome:
+        """Does it, or with ``check`` says what it would do, contacting no more than that needs."""
+        with self._end:
+            return self._run(check)
+
+    def _run(self, check: bool) -> Outcome:
+        self._check_places()
+        before = self._state()
+        version = self._resolve()
+        if self.request.state == "absent":
+            changed = self._remove(version, check)
+        else:
+            self._check_version(version)
+            changed = not self._is_done(version) or bool(self.store.leftovers())
+            if before["active"] and self.request.state == "active":
+                self._warn_of_lost_sessions(before["active"], version)
+            if changed and check:
+                self._check_source(version)
+            elif changed:
+                changed = self._provide(version)
+        after, served = self._foreseen(before, version) if check and changed else (self._state(), self.store.served())
+        return Outcome(changed, version, before, after, next(iter(served), None))
+
+    # --- before anything is changed
+
+    def _check_places(self) -> None:
+        request = self.request
+        for option, path in (("prefix", request.prefix), ("bin", os.path.dirname(request.bin))):
+            parent = path
+            while not os.path.isdir(parent):
+                parent = os.path.dirname(parent)
+            blocked = access.blocked_at(os.path.join(parent, "."), request.probe) or (
+                None if access.may(os.stat(parent), request.probe, 0o1) else parent
+            )
+            if blocked:
+                raise ReleaseError(
+                    f"{option} {path} is out of reach: {request.probe} cannot go through {blocked}. "
+                    f"Choose a place that every user can reach, or: chmod a+x {blocked}"
+                )
+            if request.state != "absent":
+                for problem in access.changeable(parent, self._trusted()):
+                    raise ReleaseError(f"{option} {path} is not safe from other users: {problem}")
+        if os.path.isdir(request.bin):
+            raise ReleaseError(f"bin {request.bin} is a directory; the path of the command itself is wanted")
+
+    def _trusted(self) -> tuple[int, ...]:
+        return (os.geteuid(),)
+
+    def _resolve(self) -> str:
+        """The exact version that is meant."""
+        version = self.request.version
+        if version == "previous":
+            served = self.store.served()
+            if not served:
+                raise ReleaseError(f"there is no previous release in {self.request.prefix} to go back to")
+            return served[0]
+        if is_exact(version):
+            return version
+        if self.request.tarballs or self.request.state == "absent":
+            raise ReleaseError(f"version must be exact here, such as {DEFAULT}, not {version!r}")
+        return npm_.resolve(self._ready_npm(), version)
+
+    def _check_version(self, version: str) -> None:
+        if not satisfies(version, self.request.requires):
+            reason = _WHY_NOT_OLDER if parse(version) < parse(OLDEST_THAT_SERVES) else ""
+            raise ReleaseError(
+                f"{PACKAGE} {version} does not fit requires {self.request.requires!r}{reason}: ask for another "
+                "version, or change requires"
+            )
+
+    def _check_source(self, version: str) -> None:
+        """Makes sure that a release which would be installed can be had."""
+        if self._is_installed(version) or version in self._adoptable():
+            return
+        if self.request.tarballs:
+            tarballs_.check(self.request.tarballs)
+        else:
+            npm_.resolve(self._ready_npm(), version)
+
+    # --- what there is
+
+    def _state(self) -> dict[str, Any]:
+        return {"active": self.store.active(), "releases": sorted(r.version for r in self.store.releases())}
+
+    def _foreseen(self, before: Mapping[str, Any], version: str) -> tuple[dict[str, Any], list[str]]:
+        """What the state would be, and which versions would have served then, the last one first."""
+        request, active = self.request, before["active"]
+        served = [old for old in self.store.served() if old != version]
+        releases = set(before["releases"]) - {version}
+        if request.state == "absent":
+            return {"active": active, "releases": sorted(releases)}, served
+        adopted = [plain for plain in self._adoptable() if plain != version]
+        served = [*reversed(adopted), *served]
+        releases |= {version, *adopted}
+        if request.state == "active":
+            served = [active, *served] if active not in (None, version) else served
+            active = version
+            for old in self.store.surplus(request.keep, served):
+                releases.remove(old)
+                served.remove(old)
+        return {"active": active, "releases": sorted(releases)}, served
+
+    def _is_installed(self, version: str) -> bool:
+        return os.path.isdir(self.store.path(version)) and self._ailment(self.store.package(version), version) is None
+
+    def _is_done(self, version: str) -> bool:
+        if not self._is_installed(version):
+            return False
+        if self.request.state == "present":
+            return True
+        return (
+            self.store.active() == version
+            and not self.store.misplaced(version)
+            and not self.store.surplus(self.request.keep, self.store.served())
+        )
+
+    def _ailment(self, package: str, version: str) -> str | None:
+        """What is wrong with a package's binary, in words; None where it runs as the tenants would run it. Nothing else
+        is believed: neither npm's exit code, nor that files are there."""
+        native = native_in(package, self.platform)
+        if native is None:
+            return f"the platform package {self.platform.package} is missing"
+        try:
+            done = ask(native, ["--version"], self.request.probe, _PROBE)
+        except OSError as error:
+            return f"{native} does not run as {self.request.probe}: {error.strerror}"
+        if done.timed_out:
+            return f"{native} --version did not end within {_PROBE:g} s"
+        output = done.stdout.decode(errors="replace")
+        printed = printed_version(output)
+        if done.rc != 0 or printed is None:
+            said = (output + done.stderr.decode(errors="replace")).strip()[:200]
+            return f"{native} --version as {self.request.probe} ended with rc {done.rc} and said {said!r}"
+        # The releases 0.1.<date> print another version than npm gives them.
+        if printed != version and parse(version).release[:2] != (0, 1):
+            return f"{native} says that it is {printed}, not {version}"
+        return None
+
+    # --- what changes it
+
+    def _provide(self, version: str) -> bool:
+        """Whether anything was left to do, once the lock was had."""
+        with self.store.locked(self.request.timeout) as lock:
+            leftovers = self.store.leftovers()
+            for path in leftovers:
+                trees.remove(path)
+            if self._is_done(version):
+                return bool(leftovers)
+            if not self.request.tarballs and not self._is_installed(version):
+                self._note_global_root(self._ready_npm())
+            self._take_over()
+            if not self._is_installed(version):
+                self._install(version, lock)
+            if self.request.state == "active":
+                self._take_over()  # what somebody else has installed meanwhile
+                self._activate(version)
+            return True
+
+    def _install(self, version: str, lock: int) -> None:
+        with self.store.staged() as staging:
+            tree = os.path.join(staging, version)
+            new_directory(tree, PUBLIC_DIRECTORY)
+            if self.request.tarballs:
+                tarballs_.unpack(self.request.tarballs, version, self.platform, tree)
+            else:
+                npm = self._ready_npm()._replace(keep_open=(lock,))
+                cache = os.path.join(staging, "cache")
+                npm_.install(npm, version, self.platform.package, tree, cache)
+                trees.remove(cache)  # before the release is brought to the disk, or it would be too
+            ailment = self._ailment(os.path.join(tree, "lib", "node_modules", PACKAGE), version)
+            if ailment:
+                raise ReleaseError(f"{PACKAGE} {version} was not installed: {ailment}")
+            self.store.commit(tree, version)
+
+    def _activate(self, version: str) -> None:
+        self._keep_what_is_replaced()
+        self.store.activate(version)
+        for old in self.store.surplus(self.request.keep, self.store.served()):
+            self.store.remove(old)
+
+    def _remove(self, version: str, check: bool) -> bool:
+        if not os.path.isdir(self.store.path(version)):
+            return False
+        if version == self.store.active():
+            raise ReleaseError(
+                f"{version} is active at {self.request.bin}: activate another release before removing it"
+            )
+        with contextlib.ExitStack() as stack:
+            if not check:
+                stack.enter_context(self.store.locked(self.request.timeout))
+            users = self.store.users().get(version)
+            if users:
+                raise ReleaseError(f"{version} is in use by {users} process(es): remove it when they have ended")
+            if not check:
+                self.store.remove(version)
+        return True
+
+    def _ready_npm(self) -> npm_.Npm:
+        if self._npm is None:
+            request = self.request
+            ready = npm_.ready_npm(
+                request.npm, request.environ, request.registry, request.registry_token, request.timeout
+            )
+            self._npm = self._end.enter_context(ready)
+            self.warnings += self._npm.warnings
+        return self._npm
+
+    # --- what was there before us
+
+    def _take_over(self) -> None:
+        """Makes what others have installed in npm's trees releases of ours, once they have done so. An npm at work
+        would go on writing through the link that is to lie there, into our release."""
+        deadline = time.monotonic() + self.request.timeout
+        while any(not os.path.islink(tree) for tree in self.store.trees()):
+            busy = npm_.at_work()
+            if busy is None:
+                break
+            if time.monotonic() > deadline:
+                raise ReleaseError(
+                    f"{busy} has been at work for {self.request.timeout:g} s, and may be changing {PACKAGE}: wait for "
+                    "it, or end it, then run this again"
+                )
+            time.sleep(_POLL)
+        for tree in self.store.trees():
+            self._adopt(tree)
+
+    def _adopt(self, tree: str) -> None:
+        """Makes a plain global installation a release to go back to, where it is complete; it stays where it is."""
+        version = self._plain_version(tree)
+        if version is None or self._is_installed(version):
+            return
+        with self.store.staged() as staging:
+            copy = os.path.join(staging, version)
+            package = os.path.join(copy, "lib", "node_modules", PACKAGE)
+            os.makedirs(os.path.dirname(package))
+            trees.clone(tree, package)
+            os.mkdir(os.path.join(copy, "bin"))
+            os.symlink(f"../lib/node_modules/{PACKAGE}/bin/codex.js", os.path.join(copy, "bin", "codex"))
+            trees.publish(copy)
+            if self._ailment(package, version) is None:
+                self.store.commit(copy, version)
+                self.store.retire(version)
+
+    def _adoptable(self) -> list[str]:
+        """The versions of plain installations that would become releases."""
+        found = [(tree, self._plain_version(tree)) for tree in self.store.trees()]
+        return [
+            version
+            for tree, version in found
+            if version and not self._is_installed(version) and self._ailment(tree, version) is None
+        ]
+
+    def _plain_version(self, tree: str) -> str | None:
+        """The version of a plain installation that has a binary, and that nobody else could have changed."""
+        if os.path.islink(tree) or not os.path.isdir(tree):
+            return None
+        try:
+            with open(os.path.join(tree, "package.json"), encoding="utf-8") as stream:
+                version = str(json.load(stream)["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not is_exact(version) or not all(self._is_ours(path) for path in trees.entries(tree)):
+            return None
+        return version if native_in(tree, self.platform) else None
+
+    def _is_ours(self, path: str) -> bool:
+        info = os.lstat(path)
+        foreign = stat.S_IWOTH if info.st_gid == os.getegid() else stat.S_IWOTH | stat.S_IWGRP
+        return info.st_uid == os.geteuid() and (stat.S_ISLNK(info.st_mode) or not info.st_mode & foreign)
+
+    def _note_global_root(self, npm: npm_.Npm) -> None:
+        """Where the stable path is one for the whole host, npm's own global tree is to lead to the active release."""
+        if os.path.dirname(self.request.bin) not in STANDARD_PATH.split(":"):
+            return
+        root = npm_.global_root(npm)
+        if not root or not os.path.isdir(root):
+            return
+        problem = next(access.changeable(root, self._trusted()), None)
+        if problem:
+            self.warnings.append(f"npm's global tree {root} is left alone, as other users could change it: {problem}")
+        else:
+            trees.place_link(os.path.join(self.request.prefix, "npm-root"), root)
+
+    def _keep_what_is_replaced(self) -> None:
+        """A file that somebody put at the stable path by hand is not lost."""
+        path = self.request.bin
+        if os.path.islink(path) or not os.path.exists(path):
+            return
+        kept = os.path.join(self.request.prefix, "replaced", os.path.basename(path))
+        public_directories(os.path.dirname(kept))
+        trees.remove(kept)
+        trees.link_or_copy(path, kept)
+        self.warnings.append(f"{path} was a file that no release had put there; it is kept as {kept}")
+
+    def _warn_of_lost_sessions(self, active: str, version: str) -> None:
+        oldest = parse(OLDEST_THAT_READS_NEWER_SESSIONS)
+        if parse(version) < oldest <= parse(active):
+            self.warnings.append(
+                f"{version} cannot read all sessions that {active} has written, and damages those that it resumes: "
+                f"{OLDEST_THAT_READS_NEWER_SESSIONS} is the oldest release that is safe to go back to"
+            )

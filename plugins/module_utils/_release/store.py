@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases of Codex on a host, and which one is active. Private to the collection alive.codex.
+
+Below the prefix: ``releases/<version>/`` in npm's global layout, each complete, but with the platform package beside
+the package; ``staging/``, what is being made or removed; ``npm-root``, a link to npm's own global tree where that leads
+to the active release too; ``lock``. The time of a release's directory is when it was last put out of service, or 0
+where it never served; the newest is `previous`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Iterator, NamedTuple, Sequence
+
+from .._formats.version import is_exact
+from .._host import trees
+from .._host.locks import lock_within
+from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
+from .binary import PACKAGE, Platform, native_in
+
+_NEVER = 0
+
+
+class ReleaseError(Exception):
+    """What was asked for cannot be; the message says what, where, and what to do."""
+
+
+class Release(NamedTuple):
+    """One complete release. ``retired`` is in nanoseconds since 1970, 0 for one that never served."""
+
+    version: str
+    path: str
+    retired: int
+
+
+class Store:
+    """All releases below one prefix, and the stable path that names the active one."""
+
+    def __init__(self, prefix: str, bin_path: str, platform: Platform) -> None:
+        self.prefix = prefix
+        self.bin = bin_path
+        self.platform = platform
+        self.staging = os.path.join(prefix, "staging")
+
+    # --- what is there
+
+    def path(self, version: str) -> str:
+        return os.path.join(self.prefix, "releases", version)
+
+    def package(self, version: str) -> str:
+        return os.path.join(self.path(version), "lib", "node_modules", PACKAGE)
+
+    def native(self, version: str) -> str | None:
+        return native_in(self.package(version), self.platform)
+
+    def releases(self) -> list[Release]:
+        """All of them, the one that served last first."""
+        folder = os.path.join(self.prefix, "releases")
+        try:
+            versions = [name for name in os.listdir(folder) if is_exact(name)]
+        except FileNotFoundError:
+            return []
+        found = [Release(v, self.path(v), os.stat(self.path(v)).st_mtime_ns) for v in versions]
+        return sorted(found, key=lambda release: (release.retired, release.version), reverse=True)
+
+    def active(self) -> str | None:
+        """The version that the stable path names, if it is one of ours."""
+        real = os.path.realpath(self.bin)
+        inside = os.path.relpath(real, os.path.join(os.path.realpath(self.prefix), "releases"))
+        version = inside.partition("/")[0]
+        return version if is_exact(version) and os.path.isfile(real) else None
+
+    def served(self) -> list[str]:
+        """The versions that were active before, the last one first: that is what `previous` means."""
+        active = self.active()
+        return [r.version for r in self.releases() if r.version != active and r.retired != _NEVER]
+
+    def trees(self) -> list[str]:
+        """npm's global trees that lead to the active release: that of the stable path, and npm's own."""
+        roots = [os.path.join(os.path.dirname(os.path.dirname(self.bin)), "lib", "node_modules")]
+        with contextlib.suppress(FileNotFoundError):
+            roots.append(os.readlink(os.path.join(self.prefix, "npm-root")))
+        return [os.path.join(tree, PACKAGE) for tree in dict.fromkeys(roots)]
+
+    def misplaced(self, version: str) -> list[str]:
+        """The stable paths that do not lead to that version yet."""
+        wanted = [(self.bin, self.native(version))]
+        wanted += [(tree, self.package(version)) for tree in self.trees()]
+        return [path for path, target in wanted if not _is_link_to(path, target)]
+
+    # --- what changes it
+
+    @contextlib.contextmanager
+    def locked(self, timeout: float) -> Iterator[int]:
+        """Keeps other runs away, and gives the lock's descriptor."""
+        public_directories(self.prefix)
+        descriptor = os.open(os.path.join(self.prefix, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not lock_within(descriptor, timeout):
+                raise ReleaseError(
+                    f"another run has been at work in {self.prefix} for {timeout:g} s: wait for it, then run this again"
+                )
+            public_directories(os.path.join(self.prefix, "releases"))
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def leftovers(self) -> list[str]:
+        """What a killed run left, or another run is at work on just now."""
+        candidates = [self.staging, *map(trees.temporary_name, (self.bin, *self.trees()))]
+        return [path for path in candidates if os.path.lexists(path)]
+
+    @contextlib.contextmanager
+    def staged(self) -> Iterator[str]:
+        """An empty staging directory, gone at the end, whatever happens."""
+        new_directory(self.staging, PUBLIC_DIRECTORY)
+        try:
+            yield self.staging
+        finally:
+            trees.remove(self.staging)
+
+    def commit(self, staged: str, version: str, retired: int = _NEVER) -> None:
+        """Makes a staged tree the release ``version``, whole or not at all, also across a power cut. One that is there
+        already is damaged, and replaced."""
+        path = self.path(version)
+        self._detach_platform_package(staged)
+        trees.publish(staged)
+        os.utime(staged, ns=(retired, retired))
+        if os.path.isdir(path):
+            trees.exchange(staged, path)
+        else:
+            os.rename(staged, path)
+        trees.sync(os.path.dirname(path))
+
+    def _detach_platform_package(self, staged: str) -> None:
+        """Moves the platform package, which npm nests, beside the package, where Node.js finds it as well. What is
+        nested would be deleted by somebody's own ``npm install --global``, through the link in npm's global tree."""
+        modules = os.path.join(staged, "lib", "node_modules")
+        nested = os.path.join(modules, PACKAGE, "node_modules", self.platform.package)
+        if os.path.isdir(nested):
+            os.rename(nested, os.path.join(modules, self.platform.package))
+            with contextlib.suppress(OSError):  # something else is nested there too
+                os.removedirs(os.path.dirname(nested))
+
+    def activate(self, version: str) -> None:
+        """Leads the stable path and npm's trees to a release; at no instant do they lead nowhere."""
+        native = self.native(version)
+        if native is None:
+            raise ReleaseError(f"{self.path(version)} holds no native binary")
+        active = self.active()
+        if active not in (None, version):
+            self.retire(active)
+        for path, target in [(self.bin, native), *((tree, self.package(version)) for tree in self.trees())]:
+            if not _is_link_to(path, target):
+                public_directories(os.path.dirname(path))
+                trees.place_link(path, target)
+
+    def retire(self, version: str) -> None:
+        """Notes that the release goes out of service now."""
+        now = max(time.time_ns(), *(release.retired + 1 for release in self.releases()))
+        os.utime(self.path(version), ns=(now, now))
+
+    def remove(self, version: str) -> None:
+        """Removes a release: gone at once, then taken apart."""
+        with self.staged() as staging:
+            os.rename(self.path(version), os.path.join(staging, version))
+
+    def surplus(self, keep: int, served: Sequence[str]) -> list[str]:
+        """Which of the versions that have ``served``, the last one first, ``keep`` leaves no place for. None that a
+        process runs."""
+        users = self.users()
+        return [version for version in served[keep:] if not users.get(version)]
+
+    def users(self) -> dict[str, int]:
+        """How many processes run a file of each release."""
+        return _count_users({r.version: r.path for r in self.releases()})
+
+
+def _count_users(paths: dict[str, str]) -> dict[str, int]:
+    # By inode: a release that was adopted has other names too, and those may be gone already.
+    owners = {}
+    for version, path in paths.items():
+        for entry in trees.entries(path):
+            info = os.lstat(entry)
+            owners[(info.st_dev, info.st_ino)] = version
+    counts = dict.fromkeys(paths, 0)
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended, is a kernel thread, or is none of our business
+            info = os.stat(f"/proc/{pid}/exe")
+            owner = owners.get((info.st_dev, info.st_ino))
+            if owner:
+                counts[owner] += 1
+    return counts
+
+
+def _is_link_to(path: str, target: str | None) -> bool:
+    return target is not None and os.path.islink(path) and os.readlink(path) == target

@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Codex's own databases: the rows that name a session. Private to the collection alive.codex.
+
+Their schema is private to the CLI and changes often, so nothing is taken for granted: tables and columns are looked up
+in the files that are there, and anything that looks like a session's id in a way not understood here makes the whole
+of it ``Strange``, for the CLI itself to deal with. What is in the files is the tenant's: this runs as the tenant.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from types import TracebackType
+from typing import Any, Iterable, Iterator, NamedTuple
+
+from .sqlite import Connection, Strange
+
+BUSY_SECONDS = 10.0
+# What one statement may take: to delete the rows of 20,000 sessions takes some seconds.
+STATEMENT_SECONDS = 60.0
+_DATABASE = re.compile(r"[a-z_]+_[0-9]+\.sqlite")
+_FILE = re.compile(rf"{_DATABASE.pattern}(?:-wal|-shm|-journal)?")
+# Rows that are read at a time.
+_ROWS = 10_000
+# What SQLite attaches to one connection, besides its main database.
+_MAX_DATABASES = 10
+_THREAD_COLUMNS = frozenset({"thread_id", "parent_thread_id", "child_thread_id"})
+# Columns that mention threads, but no session of their own: a list's place, a migration's place, and the parent that
+# stays as long as its child does.
+_OTHER_COLUMNS = frozenset({"thread_section_id", "last_checked_thread_id", "attached_thread_parent_id"})
+# How far a background job of the CLI has come: empty, it looks again.
+_CURSORS = frozenset({"last_watermark", "last_checked_thread_id"})
+_MENTIONS_THREAD = re.compile(r".*thread.*id", re.IGNORECASE)
+_SPACE = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
+_VIRTUAL = re.compile(rf"{_SPACE}*create{_SPACE}+virtual\b", re.IGNORECASE | re.DOTALL)
+
+
+class _Change(NamedTuple):
+    """A statement in parts: ``UPDATE`` or ``DELETE FROM``, the table, what comes behind it, and which rows."""
+
+    verb: str
+    table: str
+    values: str
+    where: str
+
+    def statement(self) -> str:
+        return f"{self.verb} {self.table}{self.values} WHERE {self.where}"
+
+
+class StateDatabases:
+    """All the databases in ``.codex`` as one connection, so that one transaction covers them. All of it may raise
+    Strange, or Unavailable where they may well be as known."""
+
+    def __init__(self, codex_fd: int) -> None:
+        # SQLite opens what lies beside a database too, and would wait for a FIFO there.
+        for name in filter(_FILE.fullmatch, os.listdir(codex_fd)):
+            if _is_other(name, codex_fd):
+                raise Strange(f"{name} is not a regular file")
+        self.names = names = sorted(filter(_DATABASE.fullmatch, os.listdir(codex_fd)))
+        self._columns: dict[str, set[str]] = {}
+        if not names:
+            return
+        if len(names) > _MAX_DATABASES:
+            raise Strange(f"there are {len(names)} databases")
+        # SQLite wants a path, and opens files beside it; a bare name in this directory passes through no link.
+        os.fchdir(codex_fd)
+        self._connection = Connection(names, BUSY_SECONDS, STATEMENT_SECONDS)
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        for index, name in enumerate(self.names):
+            for table, sql in self._connection.run(
+                f"SELECT name, sql FROM d{index}.sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
+            ):
+                self._inspect(index, name, table, sql or "")
+        for index, name in enumerate(self.names):
+            columns = self._columns.get(_quoted(index, "threads"), set())
+            if name.startswith("state_") and not columns >= {"id", "rollout_path"}:
+                raise Strange(f"{name} has no table of threads as it is known")
+
+    def _inspect(self, index: int, database: str, table: str, sql: str) -> None:
+        if _VIRTUAL.match(sql):
+            raise Strange(f"{database} has a virtual table {table}")
+        columns = {row[1] for row in self._connection.run(f"PRAGMA d{index}.table_xinfo({_identifier(table)})")}
+        for column in columns - _THREAD_COLUMNS - _OTHER_COLUMNS:
+            if _MENTIONS_THREAD.fullmatch(column):
+                raise Strange(f"{database} has a column {table}.{column} that is not known")
+        self._columns[_quoted(index, table)] = columns
+
+    def __enter__(self) -> StateDatabases:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.names:
+            self._connection.close()
+
+    def spawned(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a session and the one that it was spawned by, or is attached to."""
+        for table, columns in self._columns.items():
+            if {"child_thread_id", "parent_thread_id"} <= columns:
+                yield from self._texts(f"SELECT child_thread_id, parent_thread_id FROM {table}")
+            if {"id", "attached_thread_parent_id"} <= columns:
+                query = f"SELECT id, attached_thread_parent_id FROM {table} WHERE attached_thread_parent_id NOT NULL"
+                yield from self._texts(query)
+
+    def listed_before(self, when: float) -> Iterator[list[tuple[str, str]]]:
+        """The sessions that the CLI lists and last noted anything about before ``when``, each with the path of its file
+        as noted; some at a time, and nothing is locked between these."""
+        for table, columns in self._columns.items():
+            if {"id", "rollout_path", "updated_at"} <= columns:
+                due = "updated_at < ? AND id > ?"
+                query = f"SELECT id, rollout_path FROM {table} WHERE {due} ORDER BY id LIMIT {_ROWS}"
+                last: Any = ""
+                while True:
+                    rows = self._connection.run(query, [int(when), last])
+                    if not rows:
+                        break
+                    last = rows[-1][0]
+                    yield [row for row in rows if all(isinstance(value, str) for value in row)]
+
+    def forget(self, ids: Iterable[str]) -> int:
+        """Deletes every row that names one of the sessions, in one transaction; how many went. Strange where one
+        stays, whatever keeps it."""
+        if not self.names:
+            return 0
+        self._connection.run("DELETE FROM temp.gone")
+        self._connection.many("INSERT OR IGNORE INTO temp.gone VALUES (?)", ((id_,) for id_ in ids))
+        self._connection.run("BEGIN IMMEDIATE")
+        try:
+            before = self._connection.changes()
+            changes = list(self._changes())
+            for change in changes:
+                self._connection.run(change.statement())
+            # The CLI's own triggers may note a deletion in a table that had its turn already.
+            for change in filter(self._is_due, changes):
+                self._connection.run(change.statement())
+            for change in filter(self._is_due, changes):
+                raise Strange(f"something keeps rows of sessions in {self._plain(change.table)}")
+            rows = self._connection.changes() - before
+            self._connection.run("COMMIT")
+        except BaseException:
+            self._connection.rollback()
+            raise
+        return rows
+
+    def _is_due(self, change: _Change) -> bool:
+        return bool(self._connection.run(f"SELECT EXISTS (SELECT 1 FROM {change.table} WHERE {change.where})")[0][0])
+
+    def _changes(self) -> Iterator[_Change]:
+        """All that names the sessions in ``temp.gone`` goes, the lists of them at the end."""
+        gone = "IN (SELECT id FROM temp.gone)"
+        last: list[_Change] = []
+        for table, columns in self._columns.items():
+            for column in sorted(columns & _THREAD_COLUMNS):
+                yield _Change("DELETE FROM", table, "", f"{column} {gone}")
+            if {"kind", "job_key"} <= columns:
+                yield _Change("DELETE FROM", table, "", f"job_key {gone}")
+            if {"id", "rollout_path"} <= columns:
+                last.append(_Change("DELETE FROM", table, "", f"id {gone}"))
+            for column in sorted(columns & _CURSORS):
+                yield _Change("UPDATE", table, f" SET {column} = NULL", _names_one(column))
+            if "rollout_path" in columns and "id" not in columns:
+                yield _Change("DELETE FROM", table, "", _names_one("rollout_path"))
+        yield from last
+
+    def checkpoint(self) -> None:
+        """Moves what the write-ahead logs hold into the databases, and empties them where nobody reads them now."""
+        for index in range(len(self.names)):
+            self._connection.run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
+
+    def _texts(self, query: str) -> Iterator[tuple[str, str]]:
+        for first, second in self._connection.rows(query):
+            if isinstance(first, str) and isinstance(second, str):
+                yield first, second
+
+    def _plain(self, table: str) -> str:
+        """A table as a person would name it."""
+        database, _dot, name = table.partition(".")
+        return f"{self.names[int(database[1:])]}: {name}"
+
+
+def _is_other(name: str, dir_fd: int) -> bool:
+    """Whether it is there, and no regular file. The CLI removes its logs when it closes a database."""
+    try:
+        return not stat.S_ISREG(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _quoted(index: int, table: str) -> str:
+    return f"d{index}.{_identifier(table)}"
+
+
+def _names_one(column: str) -> str:
+    return f"EXISTS (SELECT 1 FROM temp.gone WHERE instr({column}, temp.gone.id))"

@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which sessions Codex's sessions depend on, remembered by directory. Private to the collection alive.codex. Runs as
+the owner of a HOME.
+
+Nothing but a rollout's header names the session that it was forked from, and a header never changes. Reading all of
+them day after day would take longer than all else, so those in a directory in which nothing came, went or was renamed
+are not read again. What is remembered belongs to the tenant, who deceives only itself with it, and may remove it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from types import TracebackType
+from typing import Any, Dict, FrozenSet, Mapping, NamedTuple
+
+from .._formats.zstd import decompressed
+from .._host.safefs import read_file, replace_file
+from .home import Home, beginning, first_line
+from .plan import parents_in_header
+
+ROOT = ".codex"
+FILE = ".alive-codex-lineage.json"
+NOBODY: frozenset[str] = frozenset()
+_MAX_BYTES = 2 * 2**20
+_HEADER = 2**18
+# A directory that has just changed may change again within a tick of the file system's clock, which does not show; and
+# whoever has just made a file may not have written to it.
+_SETTLED_SECONDS = 10.0
+
+# What each rollout depends on, by the name of its file; those that depend on nothing are left out.
+Ids = Dict[str, FrozenSet[str]]
+
+
+class _Known(NamedTuple):
+    """What is known of a directory, as long as its inode and its modification (in nanoseconds) are these."""
+
+    inode: int
+    modified: int
+    ids: Ids
+
+
+class Lineage:
+    """What is known of one HOME."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = Home(home.fd)  # apart, as whoever asks is on a walk through the given one
+        self._loaded: dict[str, _Known] | None = None
+        self._current: dict[str, _Known] = {}
+
+    def directory(self, path: str) -> Directory:
+        """The directory ``path`` below HOME, about to be gone through."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return Directory(path, self._current.get(path) or self._loaded.get(path), self._current)
+
+    def save(self) -> None:
+        """Keeps what was found out, and asked for again, for the next run; where that cannot be, it reads again."""
+        if self._loaded is not None and self._current != self._loaded:
+            document = {
+                path: [inode, modified, {name: sorted(each) for name, each in ids.items()}]
+                for path, (inode, modified, ids) in self._current.items()
+            }
+            content = json.dumps(document).encode()
+            if len(content) <= _MAX_BYTES:
+                with contextlib.suppress(OSError):
+                    replace_file(FILE, self._home.directory(ROOT), content, 0o600, durable=False)
+
+    def _load(self) -> dict[str, _Known]:
+        try:
+            content, _info = read_file(FILE, self._home.directory(ROOT), _MAX_BYTES, os.geteuid())
+            return _understood(json.loads(content))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            return {}
+
+
+class Directory:
+    """One directory, whose rollouts are asked about one after the other, in a ``with`` block."""
+
+    def __init__(self, path: str, known: _Known | None, keep: dict[str, _Known]) -> None:
+        self._path = path
+        self._known = known
+        self._keep = keep
+        self._ids: Ids = {}
+        self._info: os.stat_result | None = None
+        self._whole = True
+
+    def listed(self, dir_fd: int) -> None:
+        """A part of the directory, open as ``dir_fd``, has been listed, and is asked about next."""
+        info = os.fstat(dir_fd)
+        if self._info is None:
+            self._info = info
+        if self._known and self._known[:2] != (info.st_ino, info.st_mtime_ns):
+            self._whole = info is self._info
+            self._known = None
+
+    def ids(self, name: str, dir_fd: int) -> frozenset[str]:
+        """The sessions that the rollout ``name`` says it depends on. Raises Unreadable where it is compressed and this
+        host has nothing to read it with."""
+        if self._known:
+            return self._known.ids.get(name, NOBODY)
+        line = _header(name, dir_fd)
+        ids = parents_in_header(line)
+        if ids:
+            self._ids[name] = ids
+        elif not line:
+            self._whole = False
+        return ids
+
+    def leave_out(self) -> None:
+        """One of its rollouts is not asked about."""
+        self._whole = False
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None or self._info is None:
+            return
+        if self._known:
+            self._keep[self._path] = self._known
+        elif self._whole and time.time() - self._info.st_mtime > _SETTLED_SECONDS:
+            self._keep[self._path] = _Known(self._info.st_ino, self._info.st_mtime_ns, self._ids)
+
+
+def _header(name: str, dir_fd: int) -> bytes:
+    if name.endswith(".zst"):
+        return decompressed(beginning(name, dir_fd), _HEADER).partition(b"\n")[0]
+    return first_line(name, dir_fd)
+
+
+def _understood(document: Mapping[str, Any]) -> dict[str, _Known]:
+    return {
+        path: _Known(int(inode), int(modified), {name: frozenset(map(str, each)) for name, each in ids.items()})
+        for path, (inode, modified, ids) in document.items()
+    }

@@ -1,0 +1,357 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prunes the sessions of one HOME. Private to the collection alive.codex. Runs as the owner of that HOME."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from typing import AbstractSet, Any, Mapping, NamedTuple, Union
+
+from .._formats.zstd import Unreadable
+from .._host.jobs import Channel
+from .._host.proc import open_names
+from .._host.process import bare_environment, current_identity, run
+from .._host.safefs import printable
+from .archive import write_archive
+from .claude_store import ClaudeStore
+from .codex_databases import StateDatabases
+from .codex_store import CodexStore
+from .home import Home, split
+from .plan import CLAUDE, CODEX, UUID, Plan, Rest, Rules, Session, Tally, parents_matter, plan
+from .sqlite import Strange, Unavailable
+
+# Sessions planned at a time, oldest first: bounds the memory, whatever a HOME holds.
+WINDOW = 20_000
+# Sessions that a report names; all are counted.
+MAX_LISTED = 1000
+_MAX_PROBLEMS = 20
+_DAY = 86400.0
+_DELETE_SECONDS = 30.0
+_FALLBACK_SECONDS = 240.0
+
+Store = Union[CodexStore, ClaudeStore]
+STORE_CLASSES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexStore, CLAUDE: ClaudeStore}
+
+
+class Orders(NamedTuple):
+    """What to do in each HOME. ``now`` is seconds since the epoch; ``codex`` the CLI that deletes where the schema of
+    its databases is not known here."""
+
+    stores: tuple[str, ...]
+    rules: Rules
+    sweep: bool
+    now: float
+    dry_run: bool
+    codex: str
+
+
+class HomePruner:
+    """One HOME, once. ``open_ids``: sessions that a process is known to have open. ``archive`` takes what goes."""
+
+    def __init__(
+        self, fd: int, path: str, orders: Orders, open_ids: AbstractSet[str], archive: Channel | None = None
+    ) -> None:
+        self.home = Home(fd)
+        self.path = path
+        self.orders = orders
+        self.open_ids = open_ids
+        self.archive = archive
+        self.stores: list[Store] = [STORE_CLASSES[name](self.home) for name in orders.stores]
+        self.counts = {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
+        self.listed: list[Session] = []
+        self.problems: list[str] = []
+        # How many parts went from which directory since it was last looked into.
+        self.taken: Counter[str] = Counter()
+        self.swept = self.swept_bytes = 0
+
+    def run(self) -> dict[str, Any]:
+        """Prunes, sweeps and reports."""
+        lower = (-float("inf"), "")
+        kept_bytes = 0
+        more = True
+        while more:
+            window, rest, more = self._window(lower, kept_bytes)
+            if not window:
+                break
+            lower = max((session.activity, session.id) for session in window)
+            gone = self._prune_window(window, rest)
+            kept_in_window = sum(session.bytes for session in window if session.id not in gone)
+            if more and not self.orders.rules.is_due(lower[0], self.orders.now, rest.bytes + kept_in_window):
+                self.counts["kept"] += sum(rest.counts.values())
+                self.counts["kept_bytes"] += rest.bytes - kept_bytes
+                break
+            kept_bytes += kept_in_window
+        for store in self.stores:
+            if not self.orders.dry_run:
+                store.remember()
+            if self.orders.sweep:
+                try:
+                    self._sweep(store)
+                except OSError as error:
+                    self._problem(f"{store.name}: leftovers stay: {error}")
+            for problem in store.problems:
+                self._problem(problem)
+        return {
+            **self.counts,
+            "swept": self.swept,
+            "swept_bytes": self.swept_bytes,
+            "sessions": [_described(session) for session in self.listed],
+            "problems": self.problems,
+        }
+
+    def _window(self, lower: tuple[float, str], kept_bytes: int) -> tuple[list[Session], Rest, bool]:
+        """The oldest sessions past ``lower`` that may have to go, at most WINDOW; what is newer; whether it may have
+        to go too."""
+        cutoff = self.orders.rules.cutoff(self.orders.now)
+        found: dict[tuple[str, str], Session] = {}
+        newer = {store.name: Tally() for store in self.stores}
+        overflow = False
+        if not self.orders.dry_run:
+            self.taken.clear()  # what went is not come by again
+        for store in self.stores:
+            name = store.name
+            for thread, activity, size, parts in store.scan(cutoff, newer[name]):
+                if (activity, thread) > lower:
+                    session = Session(name, thread, activity, size, parts)
+                    other = found.get((name, thread))
+                    found[name, thread] = _joined(session, other) if other else session
+                    if len(found) >= 2 * WINDOW:
+                        overflow = True
+                        found = self._oldest(found, newer)
+        if len(found) > WINDOW:
+            overflow = True
+            found = self._oldest(found, newer)
+        newer_bytes = sum(tally.bytes for tally in newer.values())
+        if not overflow:
+            self.counts["kept"] += sum(tally.count for tally in newer.values())
+            self.counts["kept_bytes"] += newer_bytes
+        counts = {name: tally.count for name, tally in newer.items()}
+        return list(found.values()), Rest(counts, kept_bytes + newer_bytes), overflow
+
+    def _oldest(
+        self, found: dict[tuple[str, str], Session], newer: Mapping[str, Tally]
+    ) -> dict[tuple[str, str], Session]:
+        """The oldest WINDOW of what was found; the others count as newer."""
+        order = sorted(found.items(), key=lambda item: (item[1].activity, item[1].id))
+        for _key, session in order[WINDOW:]:
+            newer[session.store].add(1, session.bytes)
+        return dict(order[:WINDOW])
+
+    def _prune_window(self, window: list[Session], rest: Rest) -> set[str]:
+        """Plans and removes; the sessions that went, or would."""
+        decided = self._plan(window, rest)
+        gone: set[str] = set()
+        for store in self.stores:
+            sessions = [session for session in decided.prune if session.store == store.name]
+            if sessions:
+                removed = sessions if self.orders.dry_run else self._remove(store, sessions)
+                gone |= {session.id for session in removed}
+                self.counts["pruned"] += len(removed)
+                self.counts["pruned_bytes"] += sum(session.bytes for session in removed)
+                self.listed += removed[: MAX_LISTED - len(self.listed)]
+                self.taken.update(split(part)[0] for session in removed for part in session.parts)
+        kept = [session for session in window if session.id not in gone]
+        self.counts["kept"] += len(kept)
+        self.counts["kept_bytes"] += sum(session.bytes for session in kept)
+        self.counts["in_use"] += len(decided.in_use)
+        self.counts["needed"] += len(decided.needed)
+        return gone
+
+    def _plan(self, window: list[Session], rest: Rest) -> Plan:
+        """Which sessions go. Reads no more headers than that takes: they are spread all over the disk."""
+        rules, now = self.orders.rules, self.orders.now
+        total = rest.bytes + sum(session.bytes for session in window)
+        if not rules.is_due(min(session.activity for session in window), now, total):
+            return Plan([], [], [])
+        in_use = set(self.open_ids).union(*(store.in_use() for store in self.stores))
+        parts = {session.id: session.parts for session in window}
+        spawned = self._spawned(parts.keys())
+        needed: set[str] = set()
+        parents: dict[str, set[str]] = {}
+        for store in self.stores:
+            try:
+                needed |= _needed_by_others(store, parts, spawned)
+                if parents_matter(window, rules, now, in_use, needed, rest):
+                    for thread, _path, ids in store.parents():
+                        parents.setdefault(thread, set()).update(ids)
+            except Unreadable as unreadable:
+                needed.update(session.id for session in window if session.store == store.name)
+                self._problem(f"{store.name}: nothing was pruned: compressed sessions cannot be read: {unreadable}")
+        for child, bases in spawned.items():
+            parents.setdefault(child, set()).update(bases)
+        return plan(window, rules, now, in_use, needed, parents, rest)
+
+    def _spawned(self, due: AbstractSet[str]) -> dict[str, set[str]]:
+        """What Codex's databases know of the sessions that need one that is ``due``. Where they cannot be read,
+        rollouts alone tell."""
+        found: dict[str, set[str]] = {}
+        if CODEX in self.orders.stores:
+            try:
+                with StateDatabases(self.home.directory(".codex")) as state:
+                    for child, parent in state.spawned():
+                        if parent in due:
+                            found.setdefault(child, set()).add(parent)
+            except (FileNotFoundError, NotADirectoryError, Strange, Unavailable):
+                pass  # said, where it matters, when their rows are to go
+        return found
+
+    def _remove(self, store: Store, sessions: list[Session]) -> list[Session]:
+        """Removes what nobody has touched since it was planned; what went."""
+        deleted: list[Session] = []
+        try:
+            if self.archive:
+                write_archive(self.home, [part for session in sessions for part in session.parts], self.archive)
+                self.archive.commit()
+            forget = store.name == CODEX
+            if forget:
+                try:
+                    with StateDatabases(self.home.directory(".codex")):
+                        pass
+                except Strange as strange:
+                    deleted = self._delete_with_codex(sessions, str(strange))
+                    forget = False
+            with store.closed():
+                due = self._still_due(store, [session for session in sessions if session not in deleted])
+                if forget:
+                    # Rows first: whatever stops us now, the next run finds the file, and forgets it again.
+                    with StateDatabases(self.home.directory(".codex")) as state:
+                        state.forget(session.id for session in due)
+                return deleted + [session for session in due if self._unlink(session)]
+        except (OSError, Unavailable, Strange, Unreadable) as error:
+            self._problem(f"{store.name}: nothing more was pruned: {error}")
+            return deleted
+
+    def _still_due(self, store: Store, due: list[Session]) -> list[Session]:
+        """Without those that were resumed, forked or opened since it was planned, and what these depend on."""
+        running = store.in_use() | open_names(UUID).get(os.geteuid(), set())
+        while True:
+            parts = {session.id: session.parts for session in due}
+            stay = running | _needed_by_others(store, parts, self._spawned(parts.keys()))
+            left = [session for session in due if session.id not in stay and self._untouched(session)]
+            if len(left) == len(due):
+                return due
+            due = left
+
+    def _untouched(self, session: Session) -> bool:
+        try:
+            return all(self.home.size(part).modified <= session.activity for part in session.parts)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+    def _unlink(self, session: Session) -> bool:
+        for part in session.parts:
+            try:
+                self.home.remove(part)
+            except OSError as error:
+                self._problem(f"{printable(part)}: {error.strerror}")
+                return False
+        return True
+
+    def _delete_with_codex(self, sessions: list[Session], strange: str) -> list[Session]:
+        """Has the CLI itself delete what it can; what went."""
+        deleted: list[Session] = []
+        deadline = time.monotonic() + _FALLBACK_SECONDS
+        environment = bare_environment(current_identity(), self.path)
+        for session in sessions:
+            if time.monotonic() > deadline:
+                break
+            try:
+                end = run(
+                    [self.orders.codex, "delete", "--force", session.id], environment, _DELETE_SECONDS, umask=0o077
+                )
+                said = end.stderr.decode(errors="replace").strip()[-200:]
+                failed = said or "no reason given" if end.rc else ""
+            except OSError as error:
+                failed = str(error)
+            if failed:
+                self._problem(
+                    f"Codex's databases are not as known ({strange}), and {self.orders.codex} delete failed ({failed}):"
+                    " rows of pruned sessions stay in them"
+                )
+                break
+            deleted.append(session)
+        return deleted
+
+    def _sweep(self, store: Store) -> None:
+        live = set(self.open_ids) | store.in_use()
+        for path, size in list(store.leftovers(self.orders.now, live)):
+            try:
+                if not self.orders.dry_run:
+                    self.home.remove(path)
+                self.swept += 1
+                self.swept_bytes += size
+            except OSError as error:
+                self._problem(f"{printable(path)}: {error.strerror}")
+        if isinstance(store, CodexStore):
+            self.swept += store.remove_empty_dates(self.orders.now, self.taken, self.orders.dry_run)
+            self._forget_orphans(store)
+            self._checkpoint(store)
+
+    def _forget_orphans(self, store: CodexStore) -> None:
+        """Removes the rows of sessions without a file that were last noted a day ago or more: somebody else removed the
+        file, or a turn that began while it went noted it again."""
+        try:
+            with StateDatabases(self.home.directory(".codex")) as state:
+                for listed in state.listed_before(self.orders.now - _DAY):
+                    # Nearly every one has its file where it was noted, and none is looked for anywhere else.
+                    orphans = store.without_rollout({thread for thread, path in listed if not os.path.lexists(path)})
+                    if orphans and not self.orders.dry_run:
+                        with store.closed():
+                            orphans = store.without_rollout(orphans) - store.in_use()
+                            state.forget(orphans)
+                    self.swept += len(orphans)
+        except (OSError, Strange, Unavailable):
+            return  # the next run looks again
+
+    def _checkpoint(self, store: CodexStore) -> None:
+        logs = store.forgotten_logs(self.orders.now)
+        if not logs:
+            return
+        self.swept += len(logs)
+        self.swept_bytes += sum(logs.values())
+        if not self.orders.dry_run:
+            try:
+                with StateDatabases(self.home.directory(".codex")) as state:
+                    state.checkpoint()
+            except (Strange, Unavailable) as error:
+                self._problem(f"codex: write-ahead logs stay: {error}")
+
+    def _problem(self, text: str) -> None:
+        if text not in self.problems and len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(text)
+
+
+def _needed_by_others(
+    store: Store, parts: Mapping[str, tuple[str, ...]], spawned: Mapping[str, AbstractSet[str]]
+) -> set[str]:
+    """The sessions of ``parts`` that one which is not among them depends on, or that have another, newer file."""
+    others = spawned.keys() - parts.keys()
+    needed: set[str] = set()
+    needed.update(*(spawned[child] for child in others - store.without_rollout(others)))
+    for thread, path, ids in store.parents(unread=parts):
+        if thread not in parts:
+            needed |= parts.keys() & ids
+        elif path not in parts[thread]:
+            needed.add(thread)
+    return needed
+
+
+def _joined(one: Session, other: Session) -> Session:
+    """One session of two parts of it."""
+    activity = max(one.activity, other.activity)
+    return one._replace(activity=activity, bytes=one.bytes + other.bytes, parts=other.parts + one.parts)
+
+
+def _described(session: Session) -> dict[str, Any]:
+    return {
+        "store": session.store,
+        "id": session.id,
+        "path": printable(session.parts[-1]),
+        "bytes": session.bytes,
+        "last_activity": session.activity,
+    }

@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What sessions there are in many workspaces. Private to the collection alive.codex."""
+
+from __future__ import annotations
+
+import math
+from typing import AbstractSet, Any, Callable, Sequence
+
+from .._host.jobs import Channel
+from .._host.proc import open_names
+from .._host.safefs import printable
+from .._workspaces.homes import Workspace
+from .home import Home
+from .plan import UUID, Tally, kind_of
+from .prune_all import in_each_home
+from .prune_home import STORE_CLASSES, Store
+
+# Sessions of one workspace that a report names; all are counted.
+MAX_LISTED = 10_000
+
+
+def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], details: bool) -> dict[str, Any]:
+    """What the module ``codex_sessions_info`` documents."""
+    open_ids = open_names(UUID) if details else {}
+
+    def work(workspace: Workspace) -> Callable[[Channel | None], dict[str, Any]]:
+        known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
+        return lambda channel: _survey_home(Home(workspace.fd), stores, details, known)
+
+    workspaces = sorted(in_each_home(root, names, work), key=lambda report: str(report["name"]))
+    counted = [store for report in workspaces for store in report.setdefault("stores", {}).values()]
+    return {
+        "totals": {
+            "workspaces": len(workspaces),
+            "sessions": sum(store["sessions"] for store in counted),
+            "bytes": sum(store["bytes"] for store in counted),
+        },
+        "workspaces": workspaces,
+        "problems": [f"{report['path']}: {text}" for report in workspaces for text in report["problems"]],
+    }
+
+
+def _survey_home(home: Home, stores: Sequence[str], details: bool, open_ids: AbstractSet[str]) -> dict[str, Any]:
+    report: dict[str, Any] = {"stores": {}, "problems": []}
+    sessions: list[dict[str, Any]] = []
+    for name in stores:
+        store: Store = STORE_CLASSES[name](home)
+        in_use = open_ids | store.in_use() if details else set()
+        count = total = 0
+        oldest = newest = None
+        largest: tuple[int, str, str] = (-1, "", "")
+        for session, activity, size, parts in store.scan(math.inf, Tally()):
+            count += 1
+            total += size
+            oldest = activity if oldest is None else min(oldest, activity)
+            newest = activity if newest is None else max(newest, activity)
+            if size > largest[0]:
+                largest = (size, session, parts[-1])
+            if details and len(sessions) < MAX_LISTED:
+                sessions.append(
+                    {
+                        "store": name,
+                        "id": session,
+                        "kind": kind_of(parts[-1]),
+                        "path": printable(parts[-1]),
+                        "bytes": size,
+                        "last_activity": activity,
+                        "in_use": session in in_use,
+                    }
+                )
+        size, session, path = largest
+        report["stores"][name] = {
+            "sessions": count,
+            "bytes": total,
+            "oldest": oldest,
+            "newest": newest,
+            "largest": {"id": session, "path": printable(path), "bytes": size} if count else None,
+        }
+        report["problems"] += store.problems
+    return dict(report, sessions=sorted(sessions, key=lambda s: (s["last_activity"], s["id"]))) if details else report

@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that comes before a turn of the Codex CLI on this host: who runs it, and what it is given.
+
+Private to the collection alive.codex. ``options`` is always the module's parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from typing import Any, Mapping
+
+from .._formats import json_schema
+from .._formats import version as versions
+from .._host.new_files import new_file
+from .._host.process import Identity, acting_as, bare_environment, current_identity, identity_of
+from . import argv as argv_
+from .run import Tenant, Turn, cli_version
+
+SYSTEM_CONFIG = "/etc/codex/config.toml"
+
+
+class CannotRun(Exception):
+    """The turn cannot be started; says why and what to do."""
+
+
+def find_tenant(options: Mapping[str, Any]) -> Tenant:
+    """Who runs the turn, by ``workspace`` or ``home``. Raises CannotRun."""
+    home = options["home"]
+    if options["workspace"] is not None:
+        name = options["workspace"]
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise CannotRun(f"workspace {name!r} is not the name of a directory below {options['root']}")
+        home = os.path.join(options["root"], name)
+    if home is None:
+        return Tenant(None, None)
+    try:
+        status = os.stat(home, follow_symlinks=False)
+    except OSError as error:
+        raise CannotRun(
+            f"the workspace's HOME {home} cannot be used: {error.strerror}; prepare it with codex_workspaces"
+        ) from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise CannotRun(f"the workspace's HOME {home} is not a directory")
+    if os.geteuid() == 0:
+        if status.st_uid == 0 or status.st_gid == 0:
+            raise CannotRun(
+                f"the workspace's HOME {home} belongs to {status.st_uid}:{status.st_gid}: no turn is run with root's "
+                "user or group; give it to the workspace's own user with codex_workspaces"
+            )
+        return Tenant(identity_of(status.st_uid, status.st_gid), home)
+    if status.st_uid != os.geteuid():
+        raise CannotRun(
+            f"the workspace's HOME {home} belongs to UID {status.st_uid}, and this is UID {os.geteuid()}: become root, "
+            "or that user"
+        )
+    return Tenant(None, home)
+
+
+def prepare(options: Mapping[str, Any], inputs: str) -> tuple[Turn, list[str]]:
+    """All that comes before the start, and warnings. ``inputs`` is a directory for files the CLI is to read.
+    Raises CannotRun."""
+    tenant = find_tenant(options)
+    given = argv_.read_input(options)
+    images = (*given.images, *_copy_images(options, inputs, tenant))
+    schema_file = _write_schema(options, inputs, tenant)
+    runner = tenant.identity or current_identity()
+    inherited = dict(os.environ) if tenant.home is None else bare_environment(runner, tenant.home)
+    if tenant.home is not None:
+        inherited["TMPDIR"] = "/tmp"
+    env = argv_.build_environment(options, inherited, _knows_base_url_setting(options, tenant, runner))
+    try:
+        argv = argv_.build_argv(options["codex_path"], options, images, schema_file)
+    except ValueError as error:
+        raise CannotRun(str(error)) from error
+    turn = Turn(options, tenant, argv, env, given.prompt, images, schema_file, _open_events(options, tenant))
+    return turn, _warnings(options, tenant)
+
+
+def _warnings(options: Mapping[str, Any], tenant: Tenant) -> list[str]:
+    found = []
+    if options["env"] is not None and "PATH" not in options["env"]:
+        found.append("env replaces the whole environment and has no PATH: the model's commands will find no programs")
+    if options["api_key"] and not options["protect_api_key"] and not _host_protects_key():
+        found.append(
+            f"api_key is in the environment of every command that the model runs: nothing in {SYSTEM_CONFIG} excludes "
+            f"{argv_.API_KEY}; set it there with the role codex_cli, or give protect_api_key: true"
+        )
+    for keyword in json_schema.unsupported(options["output_schema"]):
+        found.append(f"output_schema: {keyword} is not checked here")
+    return found
+
+
+def _host_protects_key() -> bool:
+    """Whether the system-wide settings keep the key from the model's commands."""
+    try:
+        with open(SYSTEM_CONFIG, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, ValueError):
+        return False
+    section = re.search(r"^\[shell_environment_policy\]\s*$(.*?)(?=^\[|\Z)", text, re.DOTALL | re.MULTILINE)
+    policy = section[1] if section else ""
+    return bool(
+        re.search(r"^ignore_default_excludes\s*=\s*false", policy, re.MULTILINE)
+        or re.search(r"^exclude\s*=\s*\[[^\]]*\"(?:CODEX_API_KEY|CODEX_\*|\*KEY\*?|\*_KEY)\"", policy, re.MULTILINE)
+    )
+
+
+def _knows_base_url_setting(options: Mapping[str, Any], tenant: Tenant, runner: Identity) -> bool:
+    if not options["base_url"]:
+        return True
+    version = cli_version(options["codex_path"], tenant, runner)
+    return version is None or versions.satisfies(version, f">={argv_.BASE_URL_SETTING_SINCE}")
+
+
+def _write_schema(options: Mapping[str, Any], inputs: str, tenant: Tenant) -> str | None:
+    if options["output_schema"] is None:
+        return None
+    path = os.path.join(inputs, "schema.json")
+    with open(_new_input(path, tenant), "wb") as file:
+        file.write(json.dumps(options["output_schema"]).encode("ascii"))
+    return path
+
+
+def _copy_images(options: Mapping[str, Any], inputs: str, tenant: Tenant) -> list[str]:
+    paths = []
+    for number, source in enumerate(options["images_src"] or []):
+        path = os.path.join(inputs, f"image-{number}{os.path.splitext(source)[1]}")
+        try:
+            with open(source, "rb") as image, open(_new_input(path, tenant), "wb") as file:
+                shutil.copyfileobj(image, file)
+        except OSError as error:
+            raise CannotRun(f"the image {source} cannot be copied: {error}") from error
+        paths.append(path)
+    return paths
+
+
+def _new_input(path: str, tenant: Tenant) -> int:
+    """A new file that the tenant alone can read, open for us to write it."""
+    fd = new_file(path, 0o400)
+    if tenant.identity is not None:
+        os.fchown(fd, tenant.identity.uid, tenant.identity.gid)
+    return fd
+
+
+def _open_events(options: Mapping[str, Any], tenant: Tenant) -> int | None:
+    """``events_path``, opened as the tenant, as root it could be any file that a link names; emptied, and for its user
+    alone. Somebody else's file is left as it is: its owner could read what is written."""
+    path = options["events_path"]
+    if path is None:
+        return None
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        if tenant.identity is None:
+            fd = os.open(path, flags, 0o600)
+        else:
+            os.setgroups([])
+            with acting_as(tenant.identity):
+                fd = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise CannotRun(f"events_path {path} cannot be written: {error.strerror}") from error
+    info = os.fstat(fd)
+    owner = os.geteuid() if tenant.identity is None else tenant.identity.uid
+    if not stat.S_ISREG(info.st_mode):
+        os.close(fd)
+        raise CannotRun(f"events_path {path} is not a regular file")
+    if info.st_uid != owner:
+        os.close(fd)
+        raise CannotRun(f"events_path {path} belongs to UID {info.st_uid}, not to UID {owner}: name another file")
+    os.fchmod(fd, 0o600)
+    os.ftruncate(fd, 0)
+    return fd

@@ -1,0 +1,294 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of the Codex CLI, and what came of it. Private to the collection alive.codex."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import time
+from typing import Any, Mapping, NamedTuple
+
+from .._formats import json_schema
+from .._formats import version as versions
+from .._host.process import Identity, bare_environment, current_identity, run
+from . import argv as argv_
+from . import events
+from .lease import CANCELLED, EXPIRED, Link
+from .supervise import Caller, Command, Ending, supervise
+
+STDERR_BYTES = 64 * 1024
+# Strings of the items that go to the control node while the turn runs.
+SHOWN_LENGTH = 2000
+VERSION_SECONDS = 20
+
+TIMEOUT = "timeout"
+IDLE_TIMEOUT = "idle_timeout"
+BAD_LINE = "bad_line"
+
+_THREAD_GONE = re.compile(r"no rollout found for thread id", re.IGNORECASE)
+_THREAD_BUSY = re.compile(r"already has an active writer", re.IGNORECASE)
+_UNKNOWN_FLAG = re.compile(r"unexpected argument '([^']+)'|invalid value '[^']*' for '([^' ]+)")
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE", re.IGNORECASE)
+
+
+class Tenant(NamedTuple):
+    """Who runs the turn. ``identity`` None: whoever the module is. ``home`` None: the environment is the caller's."""
+
+    identity: Identity | None
+    home: str | None
+
+
+class Turn(NamedTuple):
+    """Everything a supervisor needs for one turn; ``options`` are the module's."""
+
+    options: Mapping[str, Any]
+    tenant: Tenant
+    argv: list[str]
+    env: dict[str, str]
+    prompt: str
+    images: tuple[str, ...]
+    schema_file: str | None
+    events_fd: int | None
+
+
+def run_turn(turn: Turn, link: Link, verbose: bool = False) -> dict[str, Any]:
+    """Runs the turn to its end and returns the module's result. Where the thread is gone and the options say so, the
+    turn is run once more, in a new thread."""
+    result = _Run(turn, turn.argv, link, verbose).result()
+    if result["reason"] == "thread_gone" and turn.options["thread_missing"] == "start":
+        options = {**turn.options, "thread_id": None}
+        argv = argv_.build_argv(turn.options["codex_path"], options, turn.images, turn.schema_file)
+        result = _Run(turn, argv, link, verbose).result()
+    return result
+
+
+class _Run:
+    """One run of the CLI, and what it leaves."""
+
+    def __init__(self, turn: Turn, argv: list[str], link: Link, verbose: bool) -> None:
+        options = turn.options
+        self._turn = turn
+        self._argv = argv
+        self._link = link
+        self._verbose = verbose
+        self._stream = events.Stream(options["events"], options["max_bytes"])
+        self._lines = events.Lines()
+        self._stderr = b""
+        self._secrets = secrets_of(options)
+        self._started = self._last_event = time.monotonic()
+        self._events_error: str | None = None
+
+    def result(self) -> dict[str, Any]:
+        turn = self._turn
+        limits = {getattr(resource, f"RLIMIT_{k.upper()}"): v for k, v in (turn.options["limits"] or {}).items()}
+        command = Command(
+            argv=self._argv,
+            env=turn.env,
+            stdin=argv_.well_formed(turn.prompt).encode(),
+            cwd=turn.tenant.home,
+            identity=turn.tenant.identity,
+            umask=None if turn.tenant.home is None else 0o077,
+            limits=limits,
+        )
+        try:
+            ending = supervise(command, Caller(self._take_stdout, self._take_stderr, self._tend, self._link.wakes))
+        except FileNotFoundError:
+            remedy = "install it with the role codex_cli, or give codex_path"
+            return self._report(
+                None, "spawn_failed", None, f"{self._argv[0]} or its interpreter is not there: {remedy}"
+            )
+        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+            return self._report(None, "spawn_failed", None, f"{self._argv[0]} cannot be started: {error}")
+        if ending.stopped is None:
+            self._take_lines(self._lines.rest())
+        return self._report(ending, *self._classify(ending))
+
+    def _take_stdout(self, chunk: bytes) -> str | None:
+        stop = self._take_lines(self._lines.split(chunk))
+        if self._lines.overlong:
+            self._stream.bad_line = f"the CLI wrote a line of more than {events.LINE_LIMIT} bytes"
+            return BAD_LINE
+        return stop
+
+    def _take_lines(self, lines: list[bytes]) -> str | None:
+        for line in lines:
+            for secret in self._secrets:
+                line = line.replace(secret, b"********")
+            if self._turn.events_fd is not None:
+                self._keep_raw(self._turn.events_fd, line)
+            try:
+                event = self._stream.feed(line)
+            except events.BadLine:
+                return BAD_LINE
+            self._show(event)
+        if lines:
+            self._last_event = time.monotonic()
+        return None
+
+    def _keep_raw(self, fd: int, line: bytes) -> None:
+        if self._events_error is None:
+            view = memoryview(line + b"\n")
+            try:
+                while view:
+                    view = view[os.write(fd, view) :]
+            except OSError as error:
+                self._events_error = f"events_path is incomplete: {error.strerror}"
+
+    def _show(self, event: Any) -> None:
+        """Tells whoever watches what happened, and what must not be lost if the result is."""
+        if not self._link.ready():
+            return
+        text = events.describe(event, self._verbose)
+        kind = event.get("type") if isinstance(event, dict) else None
+        item = event.get("item") if kind == "item.completed" and self._turn.options["events"] != "none" else None
+        line: dict[str, Any] = {}
+        if text is not None:
+            line.update(at=round(time.monotonic() - self._started, 1), text=text[: 2 * events.CUT_LENGTH])
+        if kind == "thread.started":
+            line["thread_id"] = events.shorten_strings(self._stream.thread_id)
+        if item is not None:
+            line["item"] = events.shorten_strings(item, SHOWN_LENGTH)
+        if line:
+            self._link.show(line)
+
+    def _take_stderr(self, chunk: bytes) -> None:
+        # Both ends matter: what it was about, and what it died of.
+        text = self._stderr + chunk
+        if len(text) > STDERR_BYTES:
+            half = STDERR_BYTES // 2
+            text = text[:half] + b"\n[...]\n" + text[-half + 7 :]
+        self._stderr = text
+
+    def _tend(self) -> tuple[str | None, float]:
+        reason, delay = self._link.tend()
+        now = time.monotonic()
+        for limit, start, name in (
+            (self._turn.options["timeout"], self._started, TIMEOUT),
+            (self._turn.options["idle_timeout"], self._last_event, IDLE_TIMEOUT),
+        ):
+            if limit is not None:
+                delay = min(delay, start + limit - now)
+                if now >= start + limit:
+                    reason = reason or name
+        return reason, delay
+
+    def _classify(self, ending: Ending) -> tuple[str, str | None, str | None]:
+        """Status, reason and message."""
+        stream = self._stream
+        options = self._turn.options
+        if ending.stopped == EXPIRED:
+            return "aborted", EXPIRED, f"nobody asked for the turn for {options['grace_period']:g} s, so it was ended"
+        if ending.stopped == CANCELLED:
+            return "aborted", CANCELLED, "the turn was cancelled"
+        if stream.failure is not None:
+            return "failed", None, f"the turn failed: {stream.failure}"
+        if stream.bad_line is not None:
+            return "bad_stream", None, stream.bad_line
+        if ending.stopped == TIMEOUT:
+            return "timed_out", TIMEOUT, f"the turn did not end within its timeout of {options['timeout']:g} s"
+        if ending.stopped == IDLE_TIMEOUT:
+            return "timed_out", IDLE_TIMEOUT, f"no event came for {options['idle_timeout']:g} s"
+        if ending.rc < 0:
+            return "killed", None, f"the CLI was killed by {_signal_name(ending.rc)}"
+        if ending.rc > 0:
+            return "exited", *self._explain_exit(ending.rc)
+        if not stream.completed:
+            return "incomplete", None, "the CLI ended as if all were well, but the turn was not completed"
+        return "completed", None, None
+
+    def _explain_exit(self, rc: int) -> tuple[str | None, str]:
+        text = self._stderr.decode("utf-8", "replace")
+        flag = _UNKNOWN_FLAG.search(text)
+        if rc == 2 and flag:
+            tenant = self._turn.tenant
+            version = cli_version(self._argv[0], tenant, tenant.identity or current_identity())
+            return "unsupported_option", (
+                f"{self._argv[0]} ({version}) does not accept {flag[1] or flag[2]}: leave the option out, or install a "
+                "release that knows it"
+            )
+        if self._turn.options["thread_id"] and "resume" in self._argv:
+            thread = self._turn.options["thread_id"]
+            if _THREAD_GONE.search(text):
+                return "thread_gone", f"there is no thread {thread} to resume: it was pruned, or is another workspace's"
+            if _THREAD_BUSY.search(text):
+                return "thread_busy", f"another turn is writing the thread {thread}"
+        words = [line for line in text.splitlines() if line.strip()]
+        errors = [line for line in words if line.lower().startswith("error")]
+        last = (errors or words or ["it wrote nothing to stderr"])[0 if errors else -1]
+        return None, f"the CLI exited with status {rc}: {events.shorten(last, 1000)}"
+
+    def _report(self, ending: Ending | None, status: str, reason: str | None, message: str | None) -> dict[str, Any]:
+        stream = self._stream
+        options = self._turn.options
+        structured = None
+        if status == "completed" and options["output_schema"] is not None:
+            try:
+                structured = json_schema.parse(stream.final_response, options["output_schema"])
+            except ValueError as error:
+                status, message = "invalid_response", f"the final response does not fit output_schema: {error}"
+        stderr = self._stderr
+        for secret in self._secrets:
+            stderr = stderr.replace(secret, b"********")
+        rc = None if ending is None else ending.rc
+        result: dict[str, Any] = {
+            "status": status,
+            "reason": reason,
+            # A CLI that says nothing but why it will not has not run a turn.
+            "changed": ending is not None and (status != "exited" or stream.count > 0),
+            "failed": status != "completed",
+            "thread_id": stream.thread_id or options["thread_id"],
+            "resumed": bool(options["thread_id"]) and stream.thread_id == options["thread_id"],
+            "final_response": stream.final_response,
+            "structured_response": structured,
+            "thread_items": stream.items,
+            "usage": stream.usage,
+            "events": stream.events,
+            "event_count": stream.count,
+            "events_cut": stream.cut,
+            "events_dropped": stream.dropped,
+            "errors": stream.errors,
+            "stderr": stderr.decode("utf-8", "replace"),
+            "rc": rc if rc is None or rc >= 0 else None,
+            "signal": _signal_name(rc) if rc is not None and rc < 0 else None,
+            "duration": round(time.monotonic() - self._started, 3),
+            "argv": self._argv,
+        }
+        if message is not None:
+            result["msg"] = message
+        warnings = [self._events_error] if self._events_error else []
+        if options["thread_id"] and stream.thread_id not in (None, options["thread_id"]) and "resume" in self._argv:
+            warnings.append(f"the CLI does not know {options['thread_id']!r}, and started a thread of its own")
+        if ending is not None and ending.survivors:
+            warnings.append(f"these processes of the turn could not be killed: {ending.survivors}")
+        if warnings:
+            result["warnings"] = warnings
+        return result
+
+
+def _signal_name(rc: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-rc).name
+    return f"signal {-rc}"
+
+
+def secrets_of(options: Mapping[str, Any]) -> list[bytes]:
+    """What must not be repeated: the API key, and values of the environment whose names say that they are secret.
+    A value of a few characters is no secret, but would blot out half of the result."""
+    values = [options["api_key"] or ""]
+    values += [value for name, value in (options["env"] or {}).items() if _SECRET_NAME.search(name)]
+    return sorted({str(value).encode() for value in values if len(str(value)) >= 8}, key=len, reverse=True)
+
+
+def cli_version(codex_path: str, tenant: Tenant, runner: Identity) -> str | None:
+    """The CLI's version, None where it cannot be had."""
+    env = bare_environment(runner, tenant.home or runner.home or "/")
+    try:
+        done = run([codex_path, "--version"], env, VERSION_SECONDS, tenant.identity, umask=0o077)
+    except OSError:
+        return None
+    return versions.printed_version(done.stdout.decode("utf-8", "replace"))
