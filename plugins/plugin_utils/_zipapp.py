@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
 """Packs a script, and the parts of this collection that it imports, into one file that Python runs without Ansible.
 
 Imports are read from the syntax tree, in every form that Python has for a name that is written out, wherever they

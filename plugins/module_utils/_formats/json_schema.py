@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Validates a value against a JSON schema, as far as structured outputs use one. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Validates a value against a JSON schema, as far as structured outputs use one.
 
 Pure. Source: JSON Schema 2020-12. Keywords that are not known here are reported by ``unsupported``, never skipped in
 silence. ``pattern`` is read as a Python regular expression, which agrees with ECMAScript's on what schemas use.

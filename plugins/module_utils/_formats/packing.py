@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Long text as a short argument of a module. Private to the collection alive.codex. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Long text as a short argument of a module.
 
 A file of its own, since each task compiles anew what its action imports.
 """

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes TOML. Private to the collection alive.codex. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Writes TOML.
 
 Source: the TOML 1.0.0 specification. Accepted values are what YAML and JSON give: strings, booleans, integers, finite
 floats, lists and mappings with string keys. ``None`` has no TOML form and is refused.

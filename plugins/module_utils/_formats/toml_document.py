@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads TOML with the place of everything in the text, so that it can be edited. Private to alive.codex. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Reads TOML with the place of everything in the text, so that it can be edited.
 
 Source: the TOML 1.0.0 specification. The standard library reads TOML from Python 3.11 on only, and says of no value
 where it stands. The text may be hostile: depth is bounded, and the time is linear in its length.

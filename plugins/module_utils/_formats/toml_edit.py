@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets and removes keys of a TOML document whose other bytes stay as they are. Private to alive.codex. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Sets and removes keys of a TOML document whose other bytes stay as they are.
 
 Which keys are ours is remembered in a comment on the last line, so that a key no longer wanted is removed and a key of
 somebody else's never. The memory lives and dies with the file, is written with it in one go, and survives edits by

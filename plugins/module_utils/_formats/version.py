@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Versions of the Codex CLI. Private to the collection alive.codex. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Versions of the Codex CLI.
 
 Source: Semantic Versioning 2.0.0, of which npm's versions are, and what every release of the CLI prints.
 """

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The beginning of a zstd stream. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""The beginning of a zstd stream.
 
 Python reads zstd from 3.14 on only; the system's libzstd, which Debian's own package manager needs, does it everywhere.
 """

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who can reach a path, and who could change it. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Who can reach a path, and who could change it.
 
 Judged by owner, group and mode bits. Ask the kernel too, by trying as the user in question, where it matters.
 """

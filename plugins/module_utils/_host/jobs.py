@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work that is done as other users: one child process each, bounded. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Work that is done as other users: one child process each, bounded.
 
 A child has dropped to its user for good before it does anything, sits in that user's directory, holds no descriptor
 but that one and its pipes, and may be stopped, starved or killed by its user: the parent waits for none of them longer

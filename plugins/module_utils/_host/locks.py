@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""flock(2): a lock that the kernel frees when its process ends, however it ends. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""flock(2): a lock that the kernel frees when its process ends, however it ends.
 
 One that is not free is tried again and again: a wait inside the call would have no limit.
 """

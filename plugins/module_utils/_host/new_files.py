@@ -1,8 +1,9 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""New files and directories with exactly the mode that is asked for, whatever the umask and the directory's default
-ACL are. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""New files and directories with exactly the mode that is asked for, whatever the umask and the directory's default ACL
+are.
 
 At no instant has one a wider mode than that, and none that is there already, a link included, is taken for a new one.
 """

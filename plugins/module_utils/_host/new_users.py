@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the host's users by the thousand. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Makes the host's users by the thousand.
 
 useradd locks and rewrites /etc/passwd for every user. systemd-sysusers makes any number in one go; hosts without it,
 and users it refuses, get useradd.

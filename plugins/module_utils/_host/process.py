@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Identities, the privilege drop, and bounded runs of a command. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Identities, the privilege drop, and bounded runs of a command.
 
 No environment is ever inherited or remembered here: each call is given the one it uses.
 """

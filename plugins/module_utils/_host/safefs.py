@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files and directories below a place that a hostile tenant owns. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Files and directories below a place that a hostile tenant owns.
 
 Everything goes through the file descriptor of a directory and one plain component, never through a path, and no
 symbolic link is followed: what the tenant swaps while we look can only ever be something of its own. Opening never

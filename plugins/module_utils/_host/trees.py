@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Private to the collection alive.codex: nothing outside it may import this file.
 """Whole directory trees that only root (or this user) can change: modes, durability, atomic replacement.
 
-Private to the collection alive.codex. Not for anything that a tenant could touch meanwhile.
+Not for anything that a tenant could touch meanwhile.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the Codex binary is, and what it says of itself. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Where the Codex binary is, and what it says of itself.
 
 Source: the launchers and the SDK of the npm packages 0.1 to 0.171, which look in these places in this order.
 """

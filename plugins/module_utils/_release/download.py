@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the tarballs of releases for hosts that get them from here: what codex_tarballs does. Private to the collection
-alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Keeps the tarballs of releases for hosts that get them from here: what codex_tarballs does.
 
 Below the directory: ``<version>-<platform>/`` with the tarballs and ``pack.json``, which has their digests; each is
 complete. ``.staging/`` is what a download makes, ``.lock`` keeps two of them apart.

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of its caller's environment npm is given. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""What of its caller's environment npm is given.
 
 The caller is root, or the user whose work it is: proxies, certificates, npm's settings and whatever an .npmrc refers
 to are theirs to choose, and stay. But a variable may lead into another user's hands: a HOME that sudo has kept, a PATH

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs npm for codex_release. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Runs npm for codex_release.
 
 npm reads its own settings (proxy, CA, registry, token) from the caller's environment, and from the .npmrc of the caller
 and of the host; what would change where or what it installs is said again on the command line, which wins over all. It

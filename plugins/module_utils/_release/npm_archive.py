@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the tarballs that npm packs, and nothing else: gzip, ustar, plain files below ``package/``. Private to the
-collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Reads the tarballs that npm packs, and nothing else: gzip, ustar, plain files below ``package/``.
 
 A tarball is hostile until it has been read to its end. Python's tarfile, whose 3.8 still runs here, believes what
 headers say of their own size, calls itself for each extended header, and hands on whatever kind of member there is; so

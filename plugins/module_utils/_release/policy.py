@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files in /etc/codex that hold for every user of a host: what codex_policy does. Private to the collection
-alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""The files in /etc/codex that hold for every user of a host: what codex_policy does.
 
 The real CLI judges them before they are put in place: it reads them in a mount namespace of its own, in which they are
 in place already.

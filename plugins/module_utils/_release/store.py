@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases of Codex on a host, and which one is active. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Releases of Codex on a host, and which one is active.
 
 Below the prefix: ``releases/<version>/`` in npm's global layout, each complete, but with the platform package beside
 the package; ``staging/``, what is being made or removed; ``npm-root``, a link to npm's own global tree where that leads

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unpacks npm's tarballs into npm's own global layout, without npm. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Unpacks npm's tarballs into npm's own global layout, without npm.
 
 Source: what ``npm install --global`` makes of the same packages. A tarball is checked against its digest first.
 """

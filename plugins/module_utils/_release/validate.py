@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a Codex binary as one user would meet it: what codex_validate does on the target. Private to the collection
-alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Looks at a Codex binary as one user would meet it: what codex_validate does on the target.
 
 What needs a version compared is left to the control node.
 """

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Archives of what is removed: read by the owner of a HOME, written by whoever started it all. Private to the
-collection alive.codex."""
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Archives of what is removed: read by the owner of a HOME, written by whoever started it all."""
 
 from __future__ import annotations
 

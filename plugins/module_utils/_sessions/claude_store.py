@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Claude's sessions in one HOME. Private to the collection alive.codex. Runs as the owner of that HOME.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Claude's sessions in one HOME. Runs as the owner of that HOME.
 
 A session is its transcript, ``projects/<directory>/<id>.jsonl``, and all that lies under the same id: the directory
 beside it, the transcripts of its subagents, and entries of its own in other directories. Left in part, its id could be

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Codex's own databases: the rows that name a session. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Codex's own databases: the rows that name a session.
 
 Their schema is private to the CLI and changes often, so nothing is taken for granted: tables and columns are looked up
 in the files that are there, and anything that looks like a session's id in a way not understood here makes the whole

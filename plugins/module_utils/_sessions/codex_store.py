@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Codex's sessions in one HOME. Private to the collection alive.codex. Runs as the owner of that HOME."""
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Codex's sessions in one HOME. Runs as the owner of that HOME."""
 
 from __future__ import annotations
 

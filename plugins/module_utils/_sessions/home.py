@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A HOME, seen from inside: directories below it, reached one component at a time. Private to the collection
-alive.codex."""
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""A HOME, seen from inside: directories below it, reached one component at a time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which sessions Codex's sessions depend on, remembered by directory. Private to the collection alive.codex. Runs as
-the owner of a HOME.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Which sessions Codex's sessions depend on, remembered by directory. Runs as the owner of a HOME.
 
 Nothing but a rollout's header names the session that it was forked from, and a header never changes. Reading all of
 them day after day would take longer than all else, so those in a directory in which nothing came, went or was renamed

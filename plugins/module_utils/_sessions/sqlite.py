@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An SQLite connection to databases whose schema is not to be trusted. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""An SQLite connection to databases whose schema is not to be trusted.
 
 A schema is a program: triggers and views run statements, indexes, checks and generated columns call functions. They may
 do to their own database what a plain trigger does, and nothing else, for a limited time.

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The argument vector and environment of one turn, as the official TypeScript SDK makes them. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""The argument vector and environment of one turn, as the official TypeScript SDK makes them.
 
-Private to the collection alive.codex. Source: ``@openai/codex-sdk`` 0.163.0, ``dist/index.js``; a test holds both
-against each other. ``options`` is always the module's parameters: a mapping in which an option that was not given is
-None.
+Source: ``@openai/codex-sdk`` 0.163.0, ``dist/index.js``; a test holds both against each other. ``options`` is always
+the module's parameters: a mapping in which an option that was not given is None.
 
 One difference is on purpose: the CLI splits the key of ``--config`` at every dot, quoted or not, so a mapping with a
 key that itself contains a dot is passed as one inline table, in which the quotes count.

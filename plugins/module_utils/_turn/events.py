@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the event stream of ``codex exec --experimental-json``, within bounded memory. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Reads the event stream of ``codex exec --experimental-json``, within bounded memory.
 
-Private to the collection alive.codex. An event or item of a type that nobody knows yet is passed through.
+An event or item of a type that nobody knows yet is passed through.
 """
 
 from __future__ import annotations

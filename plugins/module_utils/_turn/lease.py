@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a turn's supervisor and whoever waits for it talk. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""How a turn's supervisor and whoever waits for it talk.
 
 ``Attached``: a process on the same host waits; when it dies, its end of a pipe closes, and that ends the turn.
 

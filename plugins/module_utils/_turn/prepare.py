@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Private to the collection alive.codex: nothing outside it may import this file.
 """All that comes before a turn of the Codex CLI on this host: who runs it, and what it is given.
 
-Private to the collection alive.codex. ``options`` is always the module's parameters.
+``options`` is always the module's parameters.
 """
 
 from __future__ import annotations

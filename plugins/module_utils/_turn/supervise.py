@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs one command and leaves nothing of it behind. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Runs one command and leaves nothing of it behind.
 
 The process that calls ``supervise`` becomes a subreaper: whatever the command starts, in whatever session or group,
 stays below it, and is killed when the command has ended or has to. It must be a process of its own, with one thread.

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The workspaces below a root, and who owns each. Private to the collection alive.codex."""
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""The workspaces below a root, and who owns each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells that a workspace is as it should be. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Tells that a workspace is as it should be.
 
 A flat look, since it is taken ten thousand times, and mostly all there is to do: what changes a workspace is in a file
 of its own, which Ansible need not compile for that.

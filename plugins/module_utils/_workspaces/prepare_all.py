@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prepares and removes workspaces: any number in one go. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Prepares and removes workspaces: any number in one go.
 
 Here are the root directory, which belongs to us, so that the entries in it stay where they are, and the owners. What is
 below a HOME is looked at by ``look`` and, where there is anything to do, changed by ``prepare_one``.

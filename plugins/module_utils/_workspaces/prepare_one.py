@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Brings one workspace after the other into its state, or removes it. Private to the collection alive.codex.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""Brings one workspace after the other into its state, or removes it.
 
 Everything below a HOME belongs to a tenant who may swap it while we look: it is opened component by component without
 following links, looked at through the descriptor, and written with the tenant's own rights, so that no trick makes root

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, Alive maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happened to workspaces, small and readable whether it happened to one or to ten thousand. Private to the
-collection alive.codex. Pure.
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""What happened to workspaces, small and readable whether it happened to one or to ten thousand.
 
 Workspaces to which the same happened are reported together.
 """
