@@ -27,4 +27,6 @@ options:
       - Neither npm nor Node.js is run where another user than root and the one at work could change it.
     type: str
     default: npm
+notes:
+  - C(module_defaults) for the action group C(alive.codex.npm) take O(registry), O(registry_token) and O(npm).
 """

@@ -9,10 +9,6 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
-  root:
-    description: The directory that holds the workspaces' HOMEs.
-    type: path
-    default: /var/lib/claude-sessions
   workspaces:
     description:
       - The names of the workspaces.
@@ -25,4 +21,6 @@ options:
     elements: str
     choices: [codex, claude]
     default: [codex, claude]
+notes:
+  - C(module_defaults) for the action group C(alive.codex.sessions) take O(workspaces) and O(stores).
 """

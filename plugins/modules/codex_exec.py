@@ -21,6 +21,7 @@ description:
     lost, it ends after O(grace_period).
 author:
   - Alive maintainers (@alive)
+extends_documentation_fragment: [alive.codex.workspaces]
 attributes:
   check_mode:
     support: full
@@ -82,11 +83,6 @@ options:
       - The turn starts in the HOME. Unless O(env) is given, its environment is a clean one for that user, with HOME,
         PATH, USER, LOGNAME, LANG and TMPDIR.
     type: str
-  root:
-    description:
-      - The directory that holds the workspaces.
-    type: path
-    default: /var/lib/claude-sessions
   home:
     description:
       - The HOME of a workspace that is not below O(root). Otherwise as O(workspace).

@@ -64,7 +64,7 @@ options:
       - The time to count ages from, in seconds since the epoch.
       - If not given, the clock of the host. Meant for tests.
     type: float
-extends_documentation_fragment: [alive.codex.sessions]
+extends_documentation_fragment: [alive.codex.workspaces, alive.codex.sessions]
 attributes:
   check_mode:
     support: full

@@ -19,7 +19,7 @@ options:
     description: Whether to name each session, at most 10000 of each workspace.
     type: bool
     default: false
-extends_documentation_fragment: [alive.codex.sessions]
+extends_documentation_fragment: [alive.codex.workspaces, alive.codex.sessions]
 attributes:
   check_mode:
     support: full

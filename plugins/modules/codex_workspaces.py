@@ -28,8 +28,6 @@ options:
       - The directory that holds the HOMEs; an absolute path. It is made where it is missing.
       - As root, symbolic links on the way to it are followed only where they belong to root, and a directory that
         everybody may write to without the sticky bit is refused.
-    type: path
-    default: /var/lib/claude-sessions
   workspaces:
     description:
       - The workspaces, as a list of mappings, or as the JSON text of one. For many thousands the text is faster, since
@@ -80,6 +78,7 @@ options:
       - Whether to remove a HOME also while its owner runs processes. These are not ended.
     type: bool
     default: false
+extends_documentation_fragment: [alive.codex.workspaces]
 attributes:
   check_mode:
     description: Can run in check mode and return what would change, without changing anything.

@@ -68,8 +68,18 @@ def test_what_is_installed_by_default_is_proven():
     assert oldest <= default <= newest
 
 
-def test_the_action_group_names_every_module():
-    assert load(CHECKOUT / "meta/runtime.yml")["action_groups"]["codex"] == MODULES
+def documentation(kind: str, name: str):
+    text = (CHECKOUT / f"plugins/{kind}/{name}.py").read_text()
+    return yaml.safe_load(re.findall(r'DOCUMENTATION = r"""\n(.*?)^"""', text, re.S | re.M)[0])
+
+
+def test_an_action_group_is_the_modules_of_one_documentation_fragment():
+    """What ``module_defaults`` give to a group, each member must take: none may be there that lacks an option."""
+    fragments = {path.stem: [] for path in (CHECKOUT / "plugins/doc_fragments").glob("*.py")}
+    for module in MODULES:
+        for fragment in documentation("modules", module).get("extends_documentation_fragment", []):
+            fragments[fragment.removeprefix("alive.codex.")].append(module)
+    assert load(CHECKOUT / "meta/runtime.yml")["action_groups"] == fragments
 
 
 def test_the_readme_names_everything_the_collection_has():
