@@ -130,6 +130,8 @@ options:
   working_directory:
     description:
       - The directory that the model works in.
+      - A turn of root's own, which has neither O(workspace) nor O(home), needs it where the module starts in a
+        directory that another user could put something into.
     type: str
   additional_directories:
     description:

@@ -102,6 +102,21 @@ class TestWhoRuns:
         os.chown(home, TENANT, 0)
         assert "no turn is run with root's" in run("x")["msg"]
 
+    @pytest.mark.root
+    def test_a_turn_of_roots_own_trusts_no_tenant(self, home: Path, open_dir: Path) -> None:
+        def in_home(**options: Any) -> dict[str, Any]:
+            os.chdir(home)
+            return turn(prompt="x", **options)
+
+        ours = stand_in(open_dir, "pwd >&2; exit 3")
+        assert f"root's turn would work in {home}" in isolated(lambda: in_home(**ours))["msg"]
+        chosen = isolated(lambda: in_home(**ours, working_directory=str(home)))
+        assert (chosen["status"], chosen["stderr"]) == ("exited", f"{home}\n"), chosen
+        theirs = stand_in(home, f"touch {open_dir}/ran")
+        told = isolated(lambda: in_home(**theirs, working_directory="/"))["msg"]
+        assert f"root does not run what another user could change: {home} belongs to" in told
+        assert not (open_dir / "ran").exists()
+
     def test_limits_apply(self, run: Turn) -> None:
         result = run("[[run:ulimit -n; ulimit -t]] [[output]]", limits={"nofile": 300, "cpu": 99})
         assert result["final_response"].split() == ["300", "99"]

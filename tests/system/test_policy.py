@@ -204,3 +204,19 @@ def test_writes_whole_files_that_everybody_can_read(etc):
 def test_without_a_binary_it_warns(etc):
     result = policy(etc, config={"model": "x"}, codex_path="/nowhere/codex")
     assert result["changed"] and not result["checked"] and "is not checked" in result["warnings"][0]
+
+
+def test_what_it_puts_in_place_for_the_check_lies_in_no_tenants_reach(etc, home, open_dir, monkeypatch):
+    seen = open_dir / "seen"
+    seen.touch()
+    seen.chmod(0o666)
+    codex = open_dir / "codex"
+    codex.write_text(f"#!/bin/sh\ngrep ' /etc ' /proc/self/mountinfo >>{seen}\n")
+    codex.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(home))
+    result = policy(etc, config={"model": "x"}, codex_path=str(codex))
+    assert result["changed"] and result["checked"], result
+    assert seen.read_text() and str(home) not in seen.read_text()
+    os.chown(codex, TENANT, TENANT)
+    refused = policy(etc, config={"model": "y"}, codex_path=str(codex), user="root")
+    assert "root does not run what another user could change" in refused["warnings"][0]

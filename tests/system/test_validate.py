@@ -124,6 +124,14 @@ def test_everything_wrong_is_told_at_once(codex):
         assert words in told
 
 
+def test_root_runs_nothing_that_another_user_could_change(codex, open_dir):
+    path = codex(f"touch {open_dir}/ran")
+    os.chown(path, 54321, 0)
+    told = problems_of(path, user="root")
+    assert f"root does not run what another user could change: {path} belongs to UID 54321" in told
+    assert not (open_dir / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [

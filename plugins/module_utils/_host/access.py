@@ -133,6 +133,13 @@ def changeable(path: str, trusted: Iterable[int]) -> Iterator[str]:
             yield f"{name} is writable by the group {_group_name(info.st_gid)} (mode {stat.S_IMODE(info.st_mode):04o})"
 
 
+def check_program(program: str, identity: Identity) -> None:
+    """Raises PermissionError where root would run what another user could change."""
+    if identity.uid == 0:
+        for problem in changeable(program, ()):
+            raise PermissionError(errno.EACCES, f"root does not run what another user could change: {problem}", program)
+
+
 def _holds_only(gid: int, owners: set[int]) -> bool:
     """Whether no other user is in the group: as in ``staff``, which older Debian lets write below /usr/local, or in a
     user's private group where the umask is 002."""

@@ -14,6 +14,7 @@ import shutil
 import stat
 from typing import Iterator, NamedTuple, Sequence
 
+from .._host.access import check_program
 from .._host.process import Completed, Identity, bare_environment, run
 
 PACKAGE = "@openai/codex"
@@ -102,5 +103,7 @@ def is_executable_file(path: str) -> bool:
 
 
 def ask(path: str, arguments: Sequence[str], identity: Identity, timeout: float) -> Completed:
-    """Runs the binary as that user with a bare environment, from ``/``. Raises OSError where it cannot start."""
+    """Runs the binary as that user with a bare environment, from ``/``. Raises OSError where it cannot start, or would
+    be run by root though another user could change it."""
+    check_program(path, identity)
     return run([path, *arguments], bare_environment(identity, "/"), timeout, identity)

@@ -16,7 +16,7 @@ import subprocess
 from typing import Any, Mapping
 
 from .._formats.toml import dumps
-from .._host.access import private_directory
+from .._host.access import check_program, private_directory
 from .._host.new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_directory, write_file
 from .._host.process import Completed, Identity, bare_environment, run
 
@@ -70,6 +70,7 @@ def _ask(codex: str, arguments: list[str], user: Identity, etc: str) -> Complete
         _call(_LIBC.mount(os.fsencode(etc), b"/etc", None, _MS_BIND, None))
 
     try:
+        check_program(codex, user)
         done = run([codex, *arguments], bare_environment(user, "/"), _TIMEOUT, user, before=see_the_files_in_place)
     except subprocess.SubprocessError:
         raise NotChecked("this host does not let the check have a mount namespace") from None

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any, Mapping
 
 from .._formats import json_schema
 from .._formats import version as versions
+from .._host.access import check_program, planted
 from .._host.new_files import new_file
 from .._host.process import Identity, acting_as, bare_environment, current_identity, identity_of
 from . import argv as argv_
@@ -67,10 +69,12 @@ def prepare(options: Mapping[str, Any], inputs: str) -> tuple[Turn, list[str]]:
     """All that comes before the start, and warnings. ``inputs`` is a directory for files the CLI is to read.
     Raises CannotRun."""
     tenant = find_tenant(options)
+    runner = tenant.identity or current_identity()
+    if runner.uid == 0:
+        _check_what_root_trusts(options, runner)
     given = argv_.read_input(options)
     images = (*given.images, *_copy_images(options, inputs, tenant))
     schema_file = _write_schema(options, inputs, tenant)
-    runner = tenant.identity or current_identity()
     inherited = dict(os.environ) if tenant.home is None else bare_environment(runner, tenant.home)
     if tenant.home is not None:
         inherited["TMPDIR"] = "/tmp"
@@ -81,6 +85,21 @@ def prepare(options: Mapping[str, Any], inputs: str) -> tuple[Turn, list[str]]:
         raise CannotRun(str(error)) from error
     turn = Turn(options, tenant, argv, env, given.prompt, images, schema_file, _open_events(options, tenant))
     return turn, _warnings(options, tenant)
+
+
+def _check_what_root_trusts(options: Mapping[str, Any], root: Identity) -> None:
+    """A turn of root's own runs nobody else's program, and by default works where nobody else has put anything."""
+    with contextlib.suppress(FileNotFoundError):  # the start says so
+        try:
+            check_program(options["codex_path"], root)
+        except PermissionError as error:
+            raise CannotRun(f"codex_path {options['codex_path']}: {error.strerror}") from None
+    problem = planted(".") if options["working_directory"] is None else None
+    if problem:
+        raise CannotRun(
+            f"root's turn would work in {os.getcwd()}, where another user could put something ({problem}): give the "
+            "workspace that the turn is for, or working_directory"
+        )
 
 
 def _warnings(options: Mapping[str, Any], tenant: Tenant) -> list[str]:
