@@ -55,8 +55,8 @@ options:
     default: 1
   requires:
     description:
-      - What the version must fit, such as V(>=0.150,<1.0). Any other is refused before anything is changed. The
-        operators are V(>=), V(>), V(<=), V(<), V(==) and V(!=).
+      - What the version must fit, a version specifier of PEP 440 such as V(>=0.150,<1.0) or V(~=0.171), read as
+        M(alive.codex.codex_validate) reads it. Any other version is refused before anything is changed.
       - The default is the first release that serves the SDK. An empty text allows all.
     type: str
     default: ">=0.44.0"
@@ -177,7 +177,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._formats.version import satisfies
+from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
 from ansible_collections.alive.codex.plugins.module_utils._host import trees
 from ansible_collections.alive.codex.plugins.module_utils._host.process import (
     Identity,
@@ -239,7 +239,7 @@ def read_request(params: dict[str, Any]) -> Request:
             raise ValueError(f"{name} must be an absolute path, not {params[name]!r}")
     if params["keep"] < 0:
         raise ValueError("keep must not be negative")
-    satisfies("0.0.0", params["requires"])  # says what is wrong with it before anything is done
+    specifier.read(params["requires"])  # says what is wrong with it before anything is done
     if params["registry"]:
         check_registry(params["registry"])
     return Request(

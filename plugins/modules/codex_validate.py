@@ -12,7 +12,8 @@ version_added: "0.1.0"
 description:
   - Checks that a user can reach and run the binary, that no other user can change it, that its version fits, and that
     it accepts the flags that programs drive it with. Everything that is wrong is reported at once.
-  - Versions are compared on the control node, which needs the Python library C(packaging), as ansible-core does.
+  - Versions are ordered as PEP 440 orders them, and requirements are read as pip reads them. A prerelease that is no
+    alpha, beta or release candidate (V(-nightly.20261127), say) is a development build, older than all of these.
 options:
   path:
     description:
@@ -21,7 +22,8 @@ options:
     type: str
     default: /usr/local/bin/codex
   requires:
-    description: A version specifier as C(packaging) reads it, such as V(>=0.150,<1.0). Prereleases are allowed.
+    description:
+      - A version specifier of PEP 440, such as V(>=0.150,<1.0), V(~=0.171) or V(==0.171.*). Prereleases are allowed.
     type: str
   min_version:
     description: Short for V(>=) in O(requires). Both together must hold.
@@ -151,16 +153,25 @@ problems:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
 from ansible_collections.alive.codex.plugins.module_utils._host.process import (
     Identity,
     current_identity,
     lookup_identity,
 )
-from ansible_collections.alive.codex.plugins.module_utils._release.validate import Findings, read_sdk
+from ansible_collections.alive.codex.plugins.module_utils._release.validate import report
+
+
+class Module(AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
+    """Its result may have a ``path``: Ansible would put the mode and owner of that path, here a link, over those of the
+    binary."""
+
+    def add_path_info(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return kwargs
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "path": {"type": "str", "default": "/usr/local/bin/codex"},
             "requires": {"type": "str"},
@@ -173,37 +184,32 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    params = module.params
     try:
-        # Not as keys of the result itself: Ansible would put a link's own mode and owner over ours, as there is a path.
-        findings = report(module.params)
+        found = report(
+            path=params["path"],
+            user=read_user(params["user"]),
+            flags=params["flags"],
+            sandbox=params["sandbox"],
+            requires=read_requirements(params["requires"], params["min_version"]),
+            sdk_path=params["sdk_path"],
+        )
     except (LookupError, ValueError) as error:
         module.fail_json(msg=str(error))
-    # What the action goes by, as it is read here: the task's own arguments may be strings, or left to a default.
-    asked = {name: module.params[name] for name in ("requires", "min_version", "fail")}
-    module.exit_json(changed=False, findings=findings, asked=asked)
+    if found["problems"] and params["fail"]:
+        module.fail_json(msg="; ".join(found["problems"]), **found)
+    module.exit_json(changed=False, **found)
 
 
-def report(params: dict[str, Any]) -> dict[str, Any]:
-    """What the target can say; the action of the same name adds what needs versions compared."""
-    found = Findings(params["path"], read_user(params["user"]), params["flags"], params["sandbox"])
-    found.examine()
-    sdk = None
-    if params["sdk_path"]:
-        try:
-            sdk = read_sdk(params["sdk_path"])
-        except (OSError, ValueError) as error:
-            found.add("sdk", False, "", str(error))
-    return {
-        "version": found.version,
-        "version_raw": found.version_raw,
-        "path": found.path,
-        "real_path": found.real_path or None,
-        "owner": found.owner,
-        "mode": found.mode,
-        "interpreter": found.interpreter,
-        "sdk": sdk,
-        "checks": [check._asdict() for check in found.checks],
-    }
+def read_requirements(requires: str | None, min_version: str | None) -> str:
+    """Both options as one requirement. Raises ValueError for what is none."""
+    clauses = [requires or "", f">={min_version}" if min_version else ""]
+    joined = ",".join(clause for clause in clauses if clause)
+    try:
+        specifier.read(joined)
+    except ValueError as error:
+        raise ValueError(f"requires, min_version: {error}") from None
+    return joined
 
 
 def read_user(spec: str | None) -> Identity:

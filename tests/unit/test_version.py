@@ -1,19 +1,16 @@
-"""Versions: what is printed, how they compare, and that the comparison is packaging's."""
+"""Versions: what is printed, how they compare, and that order and requirements are packaging's."""
 
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._formats.version import (
-    is_exact,
-    parse,
-    printed_version,
-    satisfies,
-)
-from hypothesis import given
+from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import is_exact, parse, printed_version
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 ORDER = [
@@ -22,22 +19,30 @@ ORDER = [
     "0.1.2504172351",
     "0.1.2505291658",
     "0.44.0",
+    "0.169.0-nightly.20261120",
     "0.169.0-alpha",
     "0.169.0-alpha.2",
     "0.169.0-alpha.10",
-    "0.169.0-alpha.beta",
     "0.169.0-beta",
+    "0.169.0-rc.1",
     "0.169.0",
     "0.170.0-1",
     "0.170.0",
     "1.0.0",
 ]
+# Builds that have no place among alphas, betas and release candidates.
+DEVELOPMENT = ["0.169.0-nightly.20261120", "0.169.0-alpha.beta", "0.169.0-1", "0.169.0-dev", "0.169.0-dev.0"]
 
 
-def test_versions_order_as_semantic_versioning_says():
+def test_versions_are_ordered():
     assert all(parse(lower) < parse(higher) for lower, higher in itertools.pairwise(ORDER))
     assert parse("0.44") == parse("0.44.0")
     assert parse("0.44.0+build.5") == parse("0.44.0")
+
+
+def test_development_builds_of_a_release_are_equal_and_older_than_all_else_of_it():
+    assert len({parse(build) for build in DEVELOPMENT}) == 1
+    assert parse("0.168.9") < parse(DEVELOPMENT[0]) < parse("0.169.0-alpha.0")
 
 
 @pytest.mark.parametrize(
@@ -71,26 +76,73 @@ def test_what_is_not_one_exact_version(text):
     assert not is_exact(text)
 
 
-@pytest.mark.parametrize("requires", ["latest", ">=", ">=0.44;", "~=0.44", ">=0.44 <1", ">=0.44,,<1"])
+REFUSED = [
+    "latest",
+    ">=",
+    ">=0.44;",
+    "~=0",
+    ">=0.44 <1",
+    "=0.44",
+    ">=0.44.*",
+    "<1+local",
+    "==1.0a1.*",
+    ">=0.44-nightly",
+]
+
+
+@pytest.mark.parametrize("requires", REFUSED)
 def test_requirements_that_cannot_be_read_are_refused(requires):
     with pytest.raises(ValueError, match="is not a requirement"):
         satisfies("0.44.0", requires)
+    with pytest.raises(InvalidSpecifier):
+        SpecifierSet(requires)
 
 
-numbers = st.tuples(st.integers(0, 3), st.integers(0, 200), st.integers(0, 3))
-versions = st.builds("{0[0]}.{0[1]}.{0[2]}{1}".format, numbers, st.sampled_from(["", "-alpha.1", "-beta.2", "-rc.3"]))
+numbers = st.sampled_from(["0", "1", "2", "10", "169", "170", "0170"])
+builds = st.sampled_from(["", "", "", "+abc", "+abc.1", "+5"])
+prereleases = st.sampled_from(["", "-alpha", "-alpha.1", "-alpha.10", "-beta.2", "-rc.3", "-rc1", "-preview.1", "-a1"])
+unfinished = st.sampled_from(["-dev", "-dev.3", "-nightly.5", "-1", "-alpha.beta", "-0abc"])
+versions = st.builds("{}.{}.{}{}{}".format, numbers, numbers, numbers, prereleases | unfinished, builds)
+suffixes = ["a1", "-alpha.1", ".rc1", "rc", "b2", ".post1", "-1", "rev2", ".dev1", "dev", ".*", "+abc", "+ABC.01"]
+suffixes += ["a1.dev2", ".post1.dev2", "rc1.post2", ".x", " 1", "-nightly"]
+releases = st.lists(numbers, min_size=1, max_size=4).map(".".join)
 clauses = st.builds(
-    "{}{}.{}.{}".format,
-    st.sampled_from([">=", ">", "<=", "<", "==", "!="]),
-    st.integers(0, 3),
-    st.integers(0, 200),
-    st.integers(0, 3),
+    "{}{}{}{}{}{}".format,
+    st.sampled_from(["", " "]),
+    st.sampled_from([">=", ">", "<=", "<", "==", "!=", "~=", "===", "=>"]),
+    st.sampled_from(["", " ", "v", "0!", "1!"]),
+    releases,
+    st.just("") | st.sampled_from(suffixes),
+    st.sampled_from(["", " "]),
 )
 
 
+def as_packaging_reads_it(text: str) -> Version:
+    """A version of the CLI, with the one meaning that a build has which packaging knows no place for."""
+    release, _dash, prerelease = text.partition("+")[0].partition("-")
+    build = text.partition("+")[2]
+    known = re.fullmatch(r"(alpha|beta|rc|preview|a|dev)[.]?[0-9]*", prerelease)
+    stage = f"-{prerelease}" if known else ".dev0" if prerelease else ""
+    return Version(f"{release}{stage}{f'+{build}' if build else ''}")
+
+
+@settings(max_examples=1000)
 @given(versions, st.lists(clauses, max_size=3))
-def test_targets_judge_releases_as_packaging_does(version, parts):
+def test_requirements_are_judged_as_packaging_does(version, parts):
     requires = ",".join(parts)
-    # packaging leaves prereleases of the very bound out of `<`, which Semantic Versioning does not.
-    if not any(Version(version).base_version == part.lstrip("<>=!") and part.startswith("<") for part in parts):
-        assert satisfies(version, requires) == SpecifierSet(requires, prereleases=True).contains(version)
+    try:
+        expected = SpecifierSet(requires, prereleases=True).contains(as_packaging_reads_it(version))
+    except InvalidSpecifier:
+        with pytest.raises(ValueError, match="is not a requirement"):
+            satisfies(version, requires)
+    else:
+        assert satisfies(version, requires) == expected
+
+
+@given(versions, versions)
+def test_the_order_is_that_of_packaging(one, other):
+    expected = [Version(as_packaging_reads_it(text).public) for text in (one, other)]
+    assert (parse(one) < parse(other), parse(one) == parse(other)) == (
+        expected[0] < expected[1],
+        expected[0] == expected[1],
+    )

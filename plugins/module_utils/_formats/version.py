@@ -2,9 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""Versions of the Codex CLI.
+"""Versions of the Codex CLI, in the one order that everything here compares them in.
 
-Source: Semantic Versioning 2.0.0, of which npm's versions are, and what every release of the CLI prints.
+Source: Semantic Versioning 2.0.0, of which npm's versions are, and what every release of the CLI prints. The order is
+that of PEP 440, so that requirements mean what they mean everywhere else in Ansible. Alphas, betas and release
+candidates come before their release. A prerelease of any other name (``-nightly.20261127``, ``-dev``, ``-1``) is a
+development build: it comes before all of these, and all such builds of one release are equal. Build metadata has no
+part in the order.
 """
 
 from __future__ import annotations
@@ -23,31 +27,58 @@ OLDEST_THAT_SERVES = "0.44.0"
 # Sessions that a newer CLI has written to are damaged for good by releases older than this.
 OLDEST_THAT_READS_NEWER_SESSIONS = "0.150.0"
 
-_SEMVER = r"(\d+)\.(\d+)(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-_FULL = r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+# What a release without the part in question counts as: below or above all numbers.
+BEFORE, AFTER = -1, float("inf")
+STAGES = {"alpha": 0, "a": 0, "beta": 1, "b": 1, "rc": 2, "c": 2, "pre": 2, "preview": 2}
+NO_STAGE = (len(STAGES), 0)
+UNFINISHED = (BEFORE, 0)
+
+_PRERELEASE = r"(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
+_SEMVER = re.compile(rf"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?{_PRERELEASE}")
+_FULL = rf"[0-9]+\.[0-9]+\.[0-9]+{_PRERELEASE}".replace("(?:-([", "(?:-(?:[")
+_STAGE = re.compile(r"(alpha|a|beta|b|rc|c|preview|pre)[.-]?([0-9]*)", re.IGNORECASE)
+_DEV = re.compile(r"dev[.-]?([0-9]*)", re.IGNORECASE)
 _PRINTED = re.compile(rf"^(?:codex(?:-cli)?\s+)?v?({_FULL})\s*$", re.MULTILINE)
-_CLAUSE = re.compile(rf"\s*(>=|<=|==|!=|>|<)\s*({_SEMVER})\s*")
 
 
 class Version(NamedTuple):
-    """A version that compares as Semantic Versioning orders it. Build metadata has no part in the order."""
+    """A version that compares as PEP 440 orders it; ``release`` has no zeros at its end. Versions of the CLI have
+    neither ``epoch`` nor ``post``, those of a requirement may."""
 
-    release: tuple[int, int, int]
-    stage: tuple[tuple[int, int, str], ...]  # greater without a prerelease than with any
+    epoch: int
+    release: tuple[int, ...]
+    stage: tuple[float, int]
+    post: int = BEFORE
+    dev: float = AFTER
+
+    @property
+    def is_prerelease(self) -> bool:
+        """Whether it comes before its release."""
+        return self.stage[0] in (0, 1, 2) or self.dev != AFTER
 
 
 def parse(text: str) -> Version:
-    """The version ``text`` is: ``0.44.0``, ``0.170.0-alpha.3``; ``0.44`` counts as 0.44.0. Raises ValueError."""
-    match = re.fullmatch(_SEMVER, text)
+    """The version of a CLI: ``0.44.0``, ``0.170.0-alpha.3``; ``0.44`` counts as 0.44.0. Raises ValueError."""
+    match = _SEMVER.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a version such as {DEFAULT}")
     major, minor, patch, prerelease = match.groups()
-    release = (int(major), int(minor), int(patch or 0))
+    release = without_end_zeros((int(major), int(minor), int(patch or 0)))
     if prerelease is None:
-        return Version(release, ((2, 0, ""),))
-    # Numbers order by value and below words; fewer identifiers order below more.
-    stage = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in prerelease.split("."))
-    return Version(release, stage)
+        return Version(0, release, NO_STAGE)
+    stage = _STAGE.fullmatch(prerelease)
+    if stage:
+        return Version(0, release, (STAGES[stage[1].lower()], int(stage[2] or 0)))
+    dev = _DEV.fullmatch(prerelease)
+    return Version(0, release, UNFINISHED, dev=int(dev[1] or 0) if dev else 0)
+
+
+def without_end_zeros(release: tuple[int, ...]) -> tuple[int, ...]:
+    """``(1, 2, 0)`` as ``(1, 2)``, since both are the same release."""
+    end = len(release)
+    while end and not release[end - 1]:
+        end -= 1
+    return release[:end]
 
 
 def is_exact(text: str) -> bool:
@@ -60,24 +91,3 @@ def printed_version(output: str) -> str | None:
     ``0.1.2504172351``. Lines that are something else (warnings, say) are passed over."""
     match = _PRINTED.search(output)
     return match.group(1) if match else None
-
-
-def satisfies(version: str, requires: str) -> bool:
-    """Whether a version fits every clause of ``>=0.150,<1.0``; an empty text asks for nothing. The operators are
-    >=, >, <=, <, == and !=. Raises ValueError for what cannot be read."""
-    return all(_holds(parse(version), clause) for clause in requires.split(",") if requires.strip())
-
-
-def _holds(version: Version, clause: str) -> bool:
-    match = _CLAUSE.fullmatch(clause)
-    if not match:
-        raise ValueError(f"{clause.strip()!r} is not a requirement such as >=0.150")
-    other = parse(match.group(2))
-    return {
-        ">=": version >= other,
-        ">": version > other,
-        "<=": version <= other,
-        "<": version < other,
-        "==": version == other,
-        "!=": version != other,
-    }[match.group(1)]

@@ -13,6 +13,7 @@ import stat
 import time
 from typing import Any, Mapping, NamedTuple, Sequence
 
+from .._formats.specifier import satisfies
 from .._formats.version import (
     DEFAULT,
     OLDEST_THAT_READS_NEWER_SESSIONS,
@@ -20,7 +21,6 @@ from .._formats.version import (
     is_exact,
     parse,
     printed_version,
-    satisfies,
 )
 from .._host import access, trees
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories

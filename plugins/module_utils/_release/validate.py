@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""Looks at a Codex binary as one user would meet it: what codex_validate does on the target.
-
-What needs a version compared is left to the control node.
-"""
+"""Looks at a Codex binary as one user would meet it: what codex_validate does."""
 
 from __future__ import annotations
 
@@ -15,9 +12,10 @@ import os
 import pwd
 import stat
 from subprocess import SubprocessError
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
-from .._formats.version import printed_version
+from .._formats.specifier import satisfies
+from .._formats.version import parse, printed_version
 from .._host import access
 from .._host.process import STANDARD_PATH, Completed, Identity, current_identity
 from . import binary
@@ -32,6 +30,36 @@ class Check(NamedTuple):
     name: str
     ok: bool
     detail: str
+
+
+def report(
+    path: str, user: Identity, flags: Sequence[str], sandbox: bool, requires: str, sdk_path: str | None
+) -> dict[str, Any]:
+    """What codex_validate documents as its result. Raises ValueError for ``requires`` that cannot be read."""
+    found = Findings(path, user, flags, sandbox)
+    found.examine()
+    sdk = None
+    if sdk_path:
+        try:
+            sdk = read_sdk(sdk_path)
+        except (OSError, ValueError) as error:
+            found.add("sdk", False, "", str(error))
+    if found.version is not None:
+        found.compare(found.version, requires, sdk)
+    return {
+        "version": found.version,
+        "version_raw": found.version_raw,
+        "compatible": found.version is not None
+        and all(check.ok for check in found.checks if check.name in ("requires", "sdk")),
+        "path": found.path,
+        "real_path": found.real_path or None,
+        "owner": found.owner,
+        "mode": found.mode,
+        "interpreter": found.interpreter,
+        "sdk": sdk,
+        "checks": [check._asdict() for check in found.checks],
+        "problems": [check.detail for check in found.checks if not check.ok],
+    }
 
 
 class Findings:
@@ -61,6 +89,31 @@ class Findings:
             for flag in self.flags:
                 self._ask_flag(flag)
             self._ask_sandbox()
+
+    def compare(self, version: str, requires: str, sdk: Mapping[str, Any] | None) -> None:
+        """Holds the version against what is required, and against what the SDK pins."""
+        if requires:
+            self.add(
+                "requires",
+                satisfies(version, requires),
+                f"{version} fits {requires}",
+                f"{self.path} is {version}, which does not fit {requires}: install a release that does",
+            )
+        if sdk and sdk["requires_cli"] is not None:
+            pin = sdk["requires_cli"]
+            pinned_by = f"the SDK {sdk['version']} in {sdk['path']}"
+            try:
+                oldest = parse(str(pin).lstrip("^~=v"))
+            except ValueError:
+                self.add("sdk", False, "", f"{pinned_by} pins {pin!r}, which is no version: install that SDK again")
+                return
+            self.add(
+                "sdk",
+                parse(version) >= oldest,
+                f"{version} serves {pinned_by}, which pins {pin}",
+                f"{self.path} is {version}, older than {pin}, which {pinned_by} pins: install that release, or a newer "
+                "one",
+            )
 
     def add(self, name: str, ok: bool, well: str, ill: str) -> bool:
         self.checks.append(Check(name, ok, well if ok else ill))

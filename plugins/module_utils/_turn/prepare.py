@@ -18,7 +18,7 @@ import stat
 from typing import Any, Mapping
 
 from .._formats import json_schema
-from .._formats import version as versions
+from .._formats.specifier import satisfies
 from .._host.access import check_program, planted
 from .._host.new_files import new_file
 from .._host.process import Identity, acting_as, bare_environment, current_identity, identity_of
@@ -135,7 +135,7 @@ def _knows_base_url_setting(options: Mapping[str, Any], tenant: Tenant, runner: 
     if not options["base_url"]:
         return True
     version = cli_version(options["codex_path"], tenant, runner)
-    return version is None or versions.satisfies(version, f">={argv_.BASE_URL_SETTING_SINCE}")
+    return version is None or satisfies(version, f">={argv_.BASE_URL_SETTING_SINCE}")
 
 
 def _write_schema(options: Mapping[str, Any], inputs: str, tenant: Tenant) -> str | None:
