@@ -63,7 +63,7 @@ def extended(kind: bytes = b"x", **values: str | bytes) -> bytes:
     return entry("PaxHeader/x", records(**values), kind=kind)
 
 
-def package(manifest: object = MANIFEST, native: bool = False) -> bytes:
+def package(manifest: object, native: bool = False) -> bytes:
     text = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
     binary = entry("package/bin/codex.js", b"#!/usr/bin/env node\n", 0o755)
     return entry("package/package.json", text) + (b"" if native else binary)
@@ -146,22 +146,22 @@ MEMBERS: dict[str, tuple[bytes, str]] = {
 WHOLE: dict[str, tuple[bytes, str]] = {
     "no gzip": (b"not a tarball", "not packed with gzip"),
     "nothing": (b"", "breaks off"),
-    "plain tar": (package() + END, "not packed with gzip"),
+    "plain tar": (package(MANIFEST) + END, "not packed with gzip"),
     "nothing in it": (packed(b""), "breaks off"),
     "no members": (packed(END), "no package.json"),
     "text in it": (packed(b"not a tarball" * 100), "has no number"),
-    "cut": (packed(package() + END)[:-20], "breaks off"),
-    "its last byte is missing": (packed(package() + END)[:-1], "breaks off"),
-    "cut inside": (packed(package()[:600]), "breaks off"),
-    "without an end": (packed(package()), "breaks off"),
-    "with half an end": (packed(package() + bytes(512)), "breaks off"),
-    "with an end in between": (packed(package() + END + entry("package//etc/x") + END), "follows its end"),
-    "a block of zeros in between": (packed(package() + bytes(512) + entry("package/x") + END), "is missing"),
-    "a header for no member": (packed(package() + extended(path="package/x") + END), "is missing"),
-    "garbage behind": (packed(package() + END) + b"garbage", "follows its end"),
-    "another archive behind": (packed(package() + END) * 2, "follows its end"),
-    "a wrong checksum": (packed(package() + END)[:-8] + bytes(8), "not packed with gzip"),
-    "zeros without end": (packed(package() + bytes(64 << 20)), "far more than a release"),
+    "cut": (packed(package(MANIFEST) + END)[:-20], "breaks off"),
+    "its last byte is missing": (packed(package(MANIFEST) + END)[:-1], "breaks off"),
+    "cut inside": (packed(package(MANIFEST)[:600]), "breaks off"),
+    "without an end": (packed(package(MANIFEST)), "breaks off"),
+    "with half an end": (packed(package(MANIFEST) + bytes(512)), "breaks off"),
+    "with an end in between": (packed(package(MANIFEST) + END + entry("package//etc/x") + END), "follows its end"),
+    "a block of zeros in between": (packed(package(MANIFEST) + bytes(512) + entry("package/x") + END), "is missing"),
+    "a header for no member": (packed(package(MANIFEST) + extended(path="package/x") + END), "is missing"),
+    "garbage behind": (packed(package(MANIFEST) + END) + b"garbage", "follows its end"),
+    "another archive behind": (packed(package(MANIFEST) + END) * 2, "follows its end"),
+    "a wrong checksum": (packed(package(MANIFEST) + END)[:-8] + bytes(8), "not packed with gzip"),
+    "zeros without end": (packed(package(MANIFEST) + bytes(64 << 20)), "far more than a release"),
 }
 
 NESTED = b'{"name": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"
@@ -202,8 +202,8 @@ MANIFESTS: dict[str, tuple[object, str]] = {
 
 TABLE: dict[str, tuple[bytes, str]] = {
     **WHOLE,
-    **{f"{name}, last": (packed(package() + bad + END), told) for name, (bad, told) in MEMBERS.items()},
-    **{f"{name}, first": (packed(bad + package() + END), told) for name, (bad, told) in MEMBERS.items()},
+    **{f"{name}, last": (packed(package(MANIFEST) + bad + END), told) for name, (bad, told) in MEMBERS.items()},
+    **{f"{name}, first": (packed(bad + package(MANIFEST) + END), told) for name, (bad, told) in MEMBERS.items()},
     **{f"manifest: {name}": (packed(package(bad) + END), told) for name, (bad, told) in MANIFESTS.items()},
 }
 
@@ -333,7 +333,7 @@ def test_both_tarballs_are_laid_out(lab: Lab) -> None:
     unpack([native, main], VERSION, PLATFORM, str(lab.prefix))
     modules = lab.prefix / "lib/node_modules/@openai"
     assert (lab.prefix / "bin/codex").resolve() == modules / "codex/bin/codex.js"
-    files = {name: mode & 0o7777 for name, (mode, _) in listing(modules).items() if mode & 0o100000}
+    files = {name: mode & 0o7777 for name, (mode, _content) in listing(modules).items() if mode & 0o100000}
     assert files == {
         "codex/package.json": 0o644,
         "codex/bin/codex.js": 0o755,
@@ -379,7 +379,7 @@ def altered(draw: Callable[..., bytes], content: bytes) -> bytes:
 @st.composite
 def archives(draw: Callable[..., bytes]) -> bytes:
     entries = draw(st.lists(ENTRIES | EXTENDED, max_size=5))
-    entries.insert(draw(st.integers(0, len(entries))), package())
+    entries.insert(draw(st.integers(0, len(entries))), package(MANIFEST))
     return altered(draw, packed(altered(draw, b"".join(entries) + END)))
 
 
@@ -400,7 +400,7 @@ def test_whatever_the_archive_it_is_refused_or_unpacked_rightly(
     after = listing(lab.root)
     inside = f"{lab.prefix.relative_to(lab.root)}/"
     assert before == {name: entry for name, entry in after.items() if not name.startswith(inside)}
-    links = [lab.root / name for name, (mode, _) in after.items() if mode & 0o170000 == 0o120000]
+    links = [lab.root / name for name, (mode, _content) in after.items() if mode & 0o170000 == 0o120000]
     assert links == [lab.prefix / "bin/codex"]
     with tarfile.open(tarball.path) as archive:  # another reader of the same
         wanted = {
