@@ -198,7 +198,7 @@ class TestTheSdksOwnCases:
 
 class TestHowItEnds:
     def test_a_stall_runs_into_the_idle_limit(self, run: Turn) -> None:
-        result = run("[[say:x]] [[run:true]] [[stall]]", idle_timeout=2)
+        result = run("[[say:x]] [[run:true]] [[stall]]", idle_timeout=5)
         assert (result["status"], result["reason"]) == ("timed_out", "idle_timeout"), result
         assert result["signal"] == "SIGTERM" and len(result["thread_items"]) >= 1
 

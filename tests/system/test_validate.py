@@ -66,7 +66,8 @@ def test_the_pinned_release_has_nothing_wrong():
 
 def test_the_sdk_says_what_it_needs():
     sdk = npm_install("@openai/codex-sdk", "0.163.0").parents[3]
-    assert validate(native_codex(), sdk_path=str(sdk))["compatible"]
+    new_enough = Version(CODEX_VERSION) >= Version("0.163.0")
+    assert validate(native_codex(), sdk_path=str(sdk))["compatible"] is new_enough
     old = validate(native_codex("0.44.0"), sdk_path=str(sdk))
     assert not old["compatible"] and "older than 0.163.0, which the SDK 0.163.0" in old["problems"][0]
     missing = validate(native_codex(), sdk_path="/usr")
