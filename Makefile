@@ -66,6 +66,7 @@ override QUICKSTART := $(shell "$(PYTHON)" -c 'import os; os.setgroups([]); os.s
 	echo "/var/lib/alive-codex-quickstart-$$(pwd -P | cksum | cut -d ' ' -f 1)")
 endif
 
+# Root runs what lies there: the umask must not let others change it.
 QUICK := quickstart quickstart-collection quickstart-venv
 $(QUICK): export ANSIBLE_HOME := $(QUICKSTART)/ansible
 $(QUICK): export ANSIBLE_COLLECTIONS_PATH := $(QUICKSTART)/collections
@@ -74,12 +75,12 @@ $(QUICK): export LC_ALL := C.UTF-8
 $(QUICK): export TMPDIR := $(QUICKSTART)/tmp
 quickstart: quickstart-collection
 	@[ "$(QUICKSTART)" = "$(CURDIR)/.quickstart" ] || echo "Workspace users cannot reach this checkout: all goes into $(QUICKSTART)"
-	@"$(QUICKSTART)/venv/bin/ansible-playbook" -i localhost, alive.codex.quickstart -e '{"quickstart_directory": "$(QUICKSTART)"}'
+	@umask 022; "$(QUICKSTART)/venv/bin/ansible-playbook" -i localhost, alive.codex.quickstart -e '{"quickstart_directory": "$(QUICKSTART)"}'
 
 quickstart-collection: export PLACE := $(QUICKSTART)/collections
 quickstart-collection: quickstart-venv
 	@[ "$$PLACE/.installed" -nt "$(QUICKSTART)/venv/.installed" ] && [ -z "$$(find galaxy.yml README.md LICENSE meta \
-	playbooks plugins roles ! -name '*.pyc' ! -name __pycache__ -newer "$$PLACE/.installed")" ] || { set -e; \
+	playbooks plugins roles ! -name '*.pyc' ! -name __pycache__ -newer "$$PLACE/.installed")" ] || { set -e; umask 022; \
 	echo "Installing the collection"; \
 	rm -rf "$$PLACE"; mkdir -p "$$PLACE"; \
 	"$(QUICKSTART)/venv/bin/ansible-galaxy" collection build --output-path "$$PLACE" >/dev/null; \
@@ -89,7 +90,7 @@ quickstart-collection: quickstart-venv
 
 quickstart-venv: export PLACE := $(QUICKSTART)/venv
 quickstart-venv:
-	@[ "$$PLACE/.installed" -nt tests/requirements.txt ] || { set -e; \
+	@[ "$$PLACE/.installed" -nt tests/requirements.txt ] || { set -e; umask 022; \
 	echo "Installing ansible-core into $(QUICKSTART)"; \
 	"$(PYTHON)" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 or newer with venv is needed: apt install python3-venv, or make PYTHON=python3.11"; exit 1; }; \

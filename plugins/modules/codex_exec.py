@@ -484,6 +484,7 @@ def main() -> None:
     )
     if module.params["_secrets"] is not None and not module.check_mode:
         module.params.update(json.loads(lease.read_secrets(module.params["_secrets"])))
+    _keep_job_private(module)
     # Ansible would blot out each value of env wherever it stands in the result, a PATH or a "1" as well.
     module.no_log_values = {secret.decode() for secret in run.secrets_of(module.params)}
     try:
@@ -494,6 +495,19 @@ def main() -> None:
     except prepare.CannotRun as error:
         options = module.params
         module.fail_json(msg=str(error), status="spawn_failed", reason=None, thread_id=options["thread_id"])
+
+
+def _keep_job_private(module: AnsibleModule) -> None:
+    """Ansible writes the result of an async task with the umask. Its own directory for that becomes its user's alone;
+    another one, which may hold other things, is not changed, but told of."""
+    directory = os.path.expanduser(os.environ.get("ANSIBLE_ASYNC_DIR", ""))
+    if module.params["_detach"] or not os.path.isdir(directory):
+        return  # it is no async task
+    if access.open_to_others(directory):
+        if os.path.basename(directory) == ".ansible_async" and os.stat(directory).st_uid == os.geteuid():
+            os.chmod(directory, 0o700)
+        else:
+            module.warn(f"other users may read the result of this task in {directory}: chmod 700 {directory}")
 
 
 def _check(options: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The files that were changed, or would be.
+  description: The files that were changed, or would be, be it that some users could not read them, or change them.
   returned: success
   type: list
   elements: str
@@ -78,11 +78,17 @@ checked:
 """
 
 import os
+import stat
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._host.access import blocked_at, planted
 from ansible_collections.alive.codex.plugins.module_utils._host.new_files import PUBLIC_FILE, public_directories
-from ansible_collections.alive.codex.plugins.module_utils._host.process import current_identity, lookup_identity
+from ansible_collections.alive.codex.plugins.module_utils._host.process import (
+    Identity,
+    current_identity,
+    lookup_identity,
+)
 from ansible_collections.alive.codex.plugins.module_utils._release.policy import (
     FILES,
     NotChecked,
@@ -106,16 +112,29 @@ def main() -> None:
     params = module.params
     directory = params["directory"]
     try:
+        problem = planted(directory)
+        if problem is not None:
+            raise ValueError(f"directory {directory} is not safe from other users: {problem}")
         before = {name: read(os.path.join(directory, name)) for name in FILES}
         wanted = {
             name: render(document)
             for name, document in zip(FILES, (params["config"], params["requirements"]))
             if document
         }
-        changes = {name: text for name, text in wanted.items() if text != before[name]}
-        checked = bool(changes) and judged(module, {**before, **wanted})
+        changes = {
+            name: text
+            for name, text in wanted.items()
+            if text != before[name] or not is_public(os.path.join(directory, name))
+        }
+        name_of_user = params["user"] or ("nobody" if os.geteuid() == 0 else None)
+        user = lookup_identity(name_of_user) if name_of_user else current_identity()
+        checked = bool(changes) and judged(module, {**before, **wanted}, user)
         if not module.check_mode:
             write(directory, changes)
+            for name in wanted:
+                blocked = blocked_at(os.path.join(directory, name), user)
+                if blocked:
+                    module.warn(f"{user} cannot read {name}, as {blocked} is closed: chmod a+x {blocked}")
     except PolicyError as error:
         module.fail_json(msg=f"nothing was changed, as Codex refuses it: {error}")
     except (LookupError, ValueError) as error:
@@ -138,12 +157,10 @@ def main() -> None:
     )
 
 
-def judged(module: AnsibleModule, texts: dict[str, str | None]) -> bool:
+def judged(module: AnsibleModule, texts: dict[str, str | None], user: Identity) -> bool:
     """Whether the CLI could be asked; it raises PolicyError where it says no."""
-    user = module.params["user"] or ("nobody" if os.geteuid() == 0 else None)
-    identity = lookup_identity(user) if user else current_identity()
     try:
-        judge({name: text for name, text in texts.items() if text is not None}, module.params["codex_path"], identity)
+        judge({name: text for name, text in texts.items() if text is not None}, module.params["codex_path"], user)
     except NotChecked as error:
         module.warn(f"{module.params['directory']} is not checked: {error}")
         return False
@@ -156,6 +173,12 @@ def read(path: str) -> str | None:
             return stream.read()
     except FileNotFoundError:
         return None
+
+
+def is_public(path: str) -> bool:
+    """Whether every user can read a file, and its owner, this process's user, alone change it."""
+    info = os.stat(path)
+    return info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) == PUBLIC_FILE
 
 
 def write(directory: str, texts: dict[str, str]) -> None:

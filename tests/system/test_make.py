@@ -51,7 +51,7 @@ def check_out(path: Path) -> Path:
 
 
 def make(
-    checkout: Path, *arguments: str | Path, cwd: Path | None = None, **env: str
+    checkout: Path, *arguments: str | Path, cwd: Path | None = None, umask: int = 0o022, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """As typed in a shell there, apart from the make that runs the tests."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
@@ -62,6 +62,7 @@ def make(
         env={**environment, **home, **env},
         capture_output=True,
         text=True,
+        umask=umask,
         check=False,
     )
 
@@ -171,9 +172,11 @@ def test_programs_run_from_paths_with_blanks(place: Path) -> None:
     python.parent.mkdir()
     python.symlink_to(sys.executable)
     where = (f"PYTHON={python}", "VENV=../the venv")
-    done = make(checkout, "quickstart-collection", *where)
+    done = make(checkout, "quickstart-collection", *where, umask=0o000)
     assert done.returncode == 0 and "Installing the collection" in done.stdout, done.stderr
     assert (checkout / ".quickstart/collections/ansible_collections/alive/codex/plugins").is_dir()
+    made = [path for path in (checkout / ".quickstart").rglob("*") if not path.is_symlink()]
+    assert [path for path in made if path.stat().st_mode & 0o022] == []  # root runs it
     assert make(checkout, "quickstart-collection", *where).stdout == ""
     requirements.write_text(
         "".join(line for line in wanted if line.startswith(("packaging", "pytest==", "hypothesis")))

@@ -127,6 +127,29 @@ class TestTurns:
         assert others.access(others.below(home)) == []
         assert list(tmp.glob("alive-codex-*")) == []
 
+    @pytest.mark.parametrize("place", ["~/.ansible_async", "~/jobs"])
+    def test_an_async_result_is_for_its_user_or_told_of(
+        self, options: dict[str, Any], umask: int, tmp: Path, open_dir: Path, tmp_path: Path, place: str
+    ) -> None:
+        user = make(open_dir / "user", 0o755)
+        jobs = user / place.partition("/")[2]
+        given = {**options, "images_src": None}
+        task = Play(
+            tmp_path,
+            given,
+            variables={**LOCAL, "ansible_async_dir": place},
+            keywords={"async": 60, "poll": 0},
+            settings={"HOME": str(user), "TMPDIR": str(tmp)},
+        )
+        started = task.run()
+        job = jobs / started["ansible_job_id"]
+        wait_until(lambda: job.exists() and "final_response" in job.read_text())
+        result = json.loads(job.read_text())
+        assert result["status"] == "completed"
+        told = [str(warning) for warning in result.get("warnings", []) if f"chmod 700 {jobs}" in str(warning)]
+        assert bool(told) == (place == "~/jobs" and umask != 0o077)
+        assert told or others.access([job]) == []
+
     def test_not_for_the_time_of_a_copy_either(
         self, options: dict[str, Any], umask: int, tmp: Path, open_dir: Path, tmp_path: Path
     ) -> None:
@@ -221,6 +244,23 @@ def test_policy_is_for_everybody_and_nobodys_to_change(umask: int, open_dir: Pat
         "image/etc/codex/requirements.toml": "0644",
     }
     assert others.writes(open_dir) == []
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_policy_that_some_cannot_read_or_all_can_write_is_changed(mode: int, open_dir: Path) -> None:
+    options = {"directory": str(open_dir), "config": {"model": "m"}, "codex_path": str(native_codex())}
+    assert run_module("codex_policy", options)["changed"]
+    (open_dir / "config.toml").chmod(mode)
+    assert run_module("codex_policy", options, check=True)["files"] == [str(open_dir / "config.toml")]
+    assert run_module("codex_policy", options)["changed"]
+    assert modes(open_dir) == {"config.toml": "0644"}
+    settled = run_module("codex_policy", options)
+    assert settled["changed"] is False and "warnings" not in settled
+    open_dir.chmod(0o700)
+    (warning,) = run_module("codex_policy", options)["warnings"]
+    assert f"chmod a+x {open_dir}" in warning
+    open_dir.chmod(0o777)
+    assert f"{open_dir} is writable by everybody" in run_module("codex_policy", options)["msg"]
 
 
 def test_workspaces_are_their_tenants_alone(umask: int, open_dir: Path) -> None:

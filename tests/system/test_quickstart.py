@@ -40,9 +40,10 @@ def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Quickstart:
-    """Runs the playbook by its full name, with a directory and a HOME of its own, as a user who keeps all to itself."""
+    """Runs the playbook by its full name, with a directory and a HOME of its own."""
 
-    def __init__(self, tarball: Path, directory: Path, uid: int) -> None:
+    def __init__(self, tarball: Path, directory: Path, uid: int, umask: int) -> None:
+        self.umask = umask
         self.directory = directory / "quick stärt (1)"  # as in a checkout whose path is like this
         self.home = directory / "home"
         self.home.mkdir(mode=0o700)
@@ -82,7 +83,7 @@ class Quickstart:
             capture_output=True,
             text=True,
             timeout=300,
-            umask=0o077,
+            umask=self.umask,
             **self.identity,
             check=False,
         )
@@ -104,7 +105,9 @@ def quickstart(request: pytest.FixtureRequest, tarball: Path, open_dir: Path) ->
         pytest.skip("NOT RUN: needs root, for workspaces of other users")
     if request.param == "plain" and root and not all(map(reachable, (BIN / "python", Path(sys.executable), CHECKOUT))):
         pytest.skip("NOT RUN: a plain user cannot reach this checkout or its Python")
-    return Quickstart(tarball, open_dir, 0 if request.param == "root" else os.geteuid() or PLAIN_UID)
+    if request.param == "root":
+        return Quickstart(tarball, open_dir, 0, umask=0o000)
+    return Quickstart(tarball, open_dir, os.geteuid() or PLAIN_UID, umask=0o077)
 
 
 def changed(output: str) -> int:
@@ -125,6 +128,10 @@ def test_the_whole_job_twice(quickstart: Quickstart, registry: Registry) -> None
     assert f"Hello from UID {homes[0].stat().st_uid} in {homes[0]}" in (homes[0] / "hello.txt").read_text()
     summary = (quickstart.directory / "summary.txt").read_text().replace(str(quickstart.directory), "")
     assert max(map(len, summary.splitlines())) <= 72  # within 80 columns, as Ansible indents it
+
+    made = [path for path in quickstart.directory.rglob("*") if not path.is_symlink()]
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
+    assert (quickstart.directory / "summary.txt").stat().st_mode & 0o777 == 0o600
 
     asked = len(registry.requests)
     second = quickstart.run(npm_config_registry=registry.url)

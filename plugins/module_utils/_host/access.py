@@ -116,6 +116,11 @@ def planted(path: str) -> str | None:
     return None
 
 
+def open_to_others(path: str) -> bool:
+    """Whether a user who is neither its owner nor in its group may go all the way into a directory."""
+    return all(may(info, _SOMEBODY, 0o1) for _path, info in walk_chain(path))
+
+
 def changeable(path: str, trusted: Iterable[int]) -> Iterator[str]:
     """In words, each way in which a user other than root and the ``trusted`` UIDs could change what ``path`` leads to:
     its owner, or permission to write to it or to a directory on the way."""
