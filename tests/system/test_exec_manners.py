@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from support.plays import LOCAL, environment
-from support.pythons import MISSING, find_oldest
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import make_home, real
 
@@ -64,12 +63,6 @@ ON_ONE_HOST = [
     *(turn(f"refused_{number}", **options) for number, (options, _words) in enumerate(REFUSED)),
     turn("failing", prompt="[[status:400]]"),
     turn("previewed", {"check_mode": True}, prompt="x", timeout="{{ seconds_typed }}"),
-    turn(
-        "on_oldest_python",
-        {"vars": {"ansible_python_interpreter": "{{ oldest_python }}"}, "when": "oldest_python | length > 0"},
-        prompt="[[run:pwd]] [[say:old but well]]",
-        output_schema={"type": "string"},
-    ),
 ]
 # When each turn was at work, in nanoseconds.
 SPAN = "[[run:date +%s%N; sleep 0.5; date +%s%N]] [[output]]"
@@ -117,7 +110,7 @@ class Site:
             defaults = {"alive.codex.codex_exec": self.options}
             plays.append({"hosts": hosts, "gather_facts": False, "module_defaults": defaults, "tasks": [*tasks, save]})
         (self.directory / "play.json").write_text(json.dumps(plays))
-        typed = [part for value in (*TYPED, f"oldest_python={find_oldest() or ''}") for part in ("-e", value)]
+        typed = [part for value in TYPED for part in ("-e", value)]
         self.output = self.run("ansible-playbook", *typed, str(self.directory / "play.json")).stderr
         results = {}
         for path in self.directory.glob("*-*.json"):
@@ -182,14 +175,6 @@ def test_throttle_holds_turns_apart(results: dict[str, Any]) -> None:
 def test_a_turn_runs_where_it_is_delegated_to(results: dict[str, Any], site: Site) -> None:
     assert results["nowhere"]["delegated"]["final_response"].strip() == str(site.root / "acme")
     assert "[nowhere -> one acme] " in site.output
-
-
-def test_a_turn_on_the_oldest_python(results: dict[str, Any]) -> None:
-    if not find_oldest():
-        pytest.skip(MISSING)
-    turn = results["one"]["on_oldest_python"]
-    assert (turn["status"], turn["final_response"]) == ("invalid_response", "old but well"), turn
-    assert [item["type"] for item in turn["thread_items"]] == ["command_execution", "agent_message"]
 
 
 def test_ad_hoc(site: Site) -> None:
