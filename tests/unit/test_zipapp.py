@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
-from support.pythons import find_oldest
+from support.pythons import OLDEST, find, missing
 
 PACKAGE = _zipapp.PACKAGE
 FORMS = {
@@ -71,9 +71,9 @@ def library(tmp_path):
 
 @pytest.fixture(params=["oldest", "newest"])
 def python(request):
-    oldest = find_oldest() if request.param == "oldest" else sys.executable
+    oldest = find(OLDEST) if request.param == "oldest" else sys.executable
     if oldest is None:
-        pytest.skip("NOT RUN: there is no Python 3.8 on this machine")
+        pytest.skip(missing(OLDEST))
     return oldest
 
 
