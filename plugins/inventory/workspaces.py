@@ -67,7 +67,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, to_safe_group_name
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
-from ansible_collections.alive.codex.plugins.module_utils._workspaces import request
+from ansible_collections.alive.codex.plugins.module_utils._formats.names import name_problem
 
 GROUP = "codex_workspaces"
 PREFIX = "codex_workspaces_"
@@ -168,7 +168,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
         names: dict[str, None] = {}
         for item in items:
             name = item.get("name") if isinstance(item, dict) else item
-            problem = request.name_problem(name)
+            problem = name_problem(name)
             if problem:
                 raise AnsibleParserError(f"the workspace name {name!r} of {worker} {problem}")
             if not isinstance(item, dict) or item.get("state") != "absent":

@@ -83,12 +83,8 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._host.access import blocked_at, planted
+from ansible_collections.alive.codex.plugins.module_utils._host.identity import Identity, trial_identity
 from ansible_collections.alive.codex.plugins.module_utils._host.new_files import PUBLIC_FILE, public_directories
-from ansible_collections.alive.codex.plugins.module_utils._host.process import (
-    Identity,
-    current_identity,
-    lookup_identity,
-)
 from ansible_collections.alive.codex.plugins.module_utils._release.policy import (
     FILES,
     NotChecked,
@@ -126,8 +122,7 @@ def main() -> None:
             for name, text in wanted.items()
             if text != before[name] or not is_public(os.path.join(directory, name))
         }
-        name_of_user = params["user"] or ("nobody" if os.geteuid() == 0 else None)
-        user = lookup_identity(name_of_user) if name_of_user else current_identity()
+        user = trial_identity(params["user"])
         checked = bool(changes) and judged(module, {**before, **wanted}, user)
         if not module.check_mode:
             write(directory, changes)

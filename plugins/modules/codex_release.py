@@ -179,11 +179,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
 from ansible_collections.alive.codex.plugins.module_utils._host import trees
-from ansible_collections.alive.codex.plugins.module_utils._host.process import (
-    Identity,
-    current_identity,
-    lookup_identity,
-)
+from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
 from ansible_collections.alive.codex.plugins.module_utils._release.installer import Installer, Request
 from ansible_collections.alive.codex.plugins.module_utils._release.npm import OPTIONS, NpmError, check_registry
 from ansible_collections.alive.codex.plugins.module_utils._release.store import ReleaseError, Store
@@ -253,7 +249,7 @@ def read_request(params: dict[str, Any]) -> Request:
         registry_token=params["registry_token"],
         tarballs=read_tarballs(params["tarballs"] or [], params["checksums"] or {}),
         npm=params["npm"],
-        probe=read_probe(params["probe_user"]),
+        probe=trial_identity(params["probe_user"]),
         timeout=params["timeout"],
         environ=dict(os.environ),
     )
@@ -268,15 +264,6 @@ def read_tarballs(paths: list[str], checksums: dict[str, str]) -> list[Tarball]:
         check_checksum(checksum)
         tarballs.append(Tarball(path, checksum))
     return tarballs
-
-
-def read_probe(spec: str | None) -> Identity:
-    current = current_identity()
-    if current.uid == 0:
-        return lookup_identity(spec or "nobody")
-    if spec and lookup_identity(spec).uid != current.uid:
-        raise ValueError(f"probe_user {spec}: only root can try a release as another user")
-    return current
 
 
 def describe(state: Any) -> str:

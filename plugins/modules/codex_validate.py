@@ -154,11 +154,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
-from ansible_collections.alive.codex.plugins.module_utils._host.process import (
-    Identity,
-    current_identity,
-    lookup_identity,
-)
+from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
 from ansible_collections.alive.codex.plugins.module_utils._release.validate import report
 
 
@@ -188,7 +184,7 @@ def main() -> None:
     try:
         found = report(
             path=params["path"],
-            user=read_user(params["user"]),
+            user=trial_identity(params["user"]),
             flags=params["flags"],
             sandbox=params["sandbox"],
             requires=read_requirements(params["requires"], params["min_version"]),
@@ -210,15 +206,6 @@ def read_requirements(requires: str | None, min_version: str | None) -> str:
     except ValueError as error:
         raise ValueError(f"requires, min_version: {error}") from None
     return joined
-
-
-def read_user(spec: str | None) -> Identity:
-    current = current_identity()
-    if current.uid == 0:
-        return lookup_identity(spec or "nobody")
-    if spec and lookup_identity(spec).uid != current.uid:
-        raise ValueError(f"user {spec}: only root can try the binary as another user")
-    return current
 
 
 if __name__ == "__main__":

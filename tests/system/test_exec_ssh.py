@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._turn.supervise import descendants
+from ansible_collections.alive.codex.plugins.module_utils._host.proc import descendants
 from support.hosts import Fleet, Host
 from support.packages import native_codex
 from support.plays import Play

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._host import process, safefs
+from ansible_collections.alive.codex.plugins.module_utils._host import identity, proc, removal, safefs
 
-TENANT = process.Identity(61_001, 61_001)
+TENANT = identity.Identity(61_001, 61_001)
 
 
 @pytest.fixture
@@ -164,8 +164,8 @@ class TestRemoveTree:
         canary.write_text("alive")
         for kind in ("symbolic link", "FIFO", "socket", "directory"):
             plant(tmp_path / "it", kind)
-            safefs.remove_tree("it", below)
-            safefs.remove_tree("it", below)
+            removal.remove_tree("it", below)
+            removal.remove_tree("it", below)
         assert os.listdir(below) == ["canary"]
 
     def test_links_inside_are_removed_and_not_followed(self, tmp_path, below):
@@ -178,7 +178,7 @@ class TestRemoveTree:
             (place / "to directory").symlink_to(outside)
             (place / "to file").symlink_to(outside / "canary")
             os.link(outside / "canary", place / "hard")
-        safefs.remove_tree("home", below)
+        removal.remove_tree("home", below)
         assert (outside / "canary").read_text() == "alive"
         assert os.listdir(below) == ["outside"]
 
@@ -186,7 +186,7 @@ class TestRemoveTree:
         home = tmp_path / "home"
         for name in (b"new\nline", b"\xff\xfe", b"-rf", b" "):
             os.makedirs(os.fsencode(home) + b"/" + name + b"/" + name)
-        safefs.remove_tree("home", below)
+        removal.remove_tree("home", below)
         assert os.listdir(below) == []
 
     def test_four_thousand_levels_go(self, tmp_path, below):
@@ -198,13 +198,13 @@ class TestRemoveTree:
             os.close(fd)
             fd = inner
         os.close(fd)
-        safefs.remove_tree("home", below)
+        removal.remove_tree("home", below)
         assert os.listdir(below) == []
 
     def test_somebody_who_keeps_adding_does_not_hold_us_for_ever(self, tmp_path, below):
         (tmp_path / "home" / "inner").mkdir(parents=True)
         with pytest.raises(TimeoutError, match="home/inner is still there"):
-            safefs.remove_tree("home", below, timeout=-1)
+            removal.remove_tree("home", below, timeout=-1)
 
     @pytest.mark.root
     def test_a_mount_point_is_not_entered(self, tmp_path, below):
@@ -217,13 +217,13 @@ class TestRemoveTree:
         subprocess.run(["mount", "--bind", shared, mounted], check=True)
         try:
             with pytest.raises(OSError, match="mounted cannot be removed: is a mount point"):
-                safefs.remove_tree("home", below)
+                removal.remove_tree("home", below)
         finally:
             point = next(path for path in (tmp_path / "home").rglob("mounted"))
             subprocess.run(["umount", point], check=True)
         assert (shared / "canary").read_text() == "alive"
         assert not list((tmp_path / "home").rglob("file"))
-        safefs.remove_tree("home", below)
+        removal.remove_tree("home", below)
         assert os.listdir(below) == ["shared"]
 
     @pytest.mark.root
@@ -236,7 +236,7 @@ class TestRemoveTree:
         subprocess.run(["chattr", "+i", home / "a" / "stuck"], check=True)
         try:
             with pytest.raises(OSError, match="home/a/stuck cannot be removed: Operation not permitted"):
-                safefs.remove_tree("home", below)
+                removal.remove_tree("home", below)
             assert [path.name for path in home.rglob("*")] == ["a", "stuck"]
         finally:
             subprocess.run(["chattr", "-i", home / "a" / "stuck"], check=True)
@@ -253,7 +253,7 @@ class TestRemoveTree:
         stop = multiprocessing.Event()
 
         def add() -> None:
-            process.become(TENANT)
+            identity.become(TENANT)
             number = 0
             while not stop.is_set():
                 for fd in held:
@@ -264,7 +264,7 @@ class TestRemoveTree:
         adder = multiprocessing.get_context("fork").Process(target=add)
         adder.start()
         try:
-            safefs.remove_tree("home", below, timeout=60)
+            removal.remove_tree("home", below, timeout=60)
         finally:
             stop.set()
             adder.join()
@@ -284,7 +284,7 @@ def test_acting_as_a_tenant_has_its_rights_and_comes_back(tmp_path, below):
 
     def act() -> None:
         os.setgroups([])
-        with process.acting_as(TENANT):
+        with identity.acting_as(TENANT):
             os.mkdir("mine/made", dir_fd=below)
             with pytest.raises(PermissionError):
                 safefs.read_file("secret", below, 100)
@@ -301,4 +301,4 @@ def test_acting_as_a_tenant_has_its_rights_and_comes_back(tmp_path, below):
 
 
 def test_processes_are_found_by_their_user():
-    assert os.getpid() in process.processes_by_user()[os.getuid()]
+    assert os.getpid() in proc.processes_by_user()[os.getuid()]

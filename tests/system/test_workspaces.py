@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._host import process
+from ansible_collections.alive.codex.plugins.module_utils._host import fan_out, identity
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import request as request_
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.report import Change
@@ -102,7 +102,7 @@ def test_of_thousands_only_those_are_touched_that_need_it(root, monkeypatch):
 
 def test_what_a_process_that_ended_could_not_tell_is_looked_at_again(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
-    monkeypatch.setattr(process, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(fan_out, "_WORTH_A_PROCESS", 1)
     this = os.getpid()
 
     def is_even(number):
@@ -110,7 +110,7 @@ def test_what_a_process_that_ended_could_not_tell_is_looked_at_again(monkeypatch
             os._exit(1)
         return number % 2 == 0
 
-    found = process.filtered(range(7), is_even)
+    found = fan_out.filtered(range(7), is_even)
     assert found == [0, 2, 4, 5, 6]
 
 
@@ -372,4 +372,4 @@ class TestModule:
 def test_identities_of_this_process_are_as_before():
     """Preparing acts with tenants' rights in between; none of it may stick to the process."""
     assert os.getresuid() == (os.getuid(),) * 3 and os.getresgid() == (os.getgid(),) * 3
-    assert process.current_identity().uid == os.getuid()
+    assert identity.current_identity().uid == os.getuid()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._host import process
+from ansible_collections.alive.codex.plugins.module_utils._host import identity
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, request
 
 pytestmark = pytest.mark.root
@@ -103,7 +103,7 @@ def as_tenant(work: Callable[[], None], uid: int = ATTACKER) -> None:
     """Does something with a tenant's own rights."""
 
     def drop() -> None:
-        process.become(process.Identity(uid, uid))
+        identity.become(identity.Identity(uid, uid))
         work()
 
     child = fork.Process(target=drop)
@@ -311,7 +311,7 @@ def racing(arena: Arena, place: str) -> Iterator[Callable[[], None]]:
 
     def play() -> None:
         os.setsid()
-        process.become(process.Identity(ATTACKER, ATTACKER))
+        identity.become(identity.Identity(ATTACKER, ATTACKER))
         race(arena, place, swapped, stop)
 
     def wait() -> None:

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._host import process
+from ansible_collections.alive.codex.plugins.module_utils._host import identity, process
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, report, request
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
@@ -53,9 +53,9 @@ class Tenant:
         return [change.what for change in outcome.changes.get("acme", []) if change.path == report.CONFIG]
 
     def codex(self, *arguments: str) -> str:
-        identity = process.Identity(UID, GID)
-        environment = {**process.bare_environment(identity, str(self.home)), "CODEX_API_KEY": FAKE_KEY}
-        done = process.run([str(native_codex()), *arguments], environment, 120, identity, cwd=str(self.home))
+        tenant = identity.Identity(UID, GID)
+        environment = {**process.bare_environment(tenant, str(self.home)), "CODEX_API_KEY": FAKE_KEY}
+        done = process.run([str(native_codex()), *arguments], environment, 120, tenant, cwd=str(self.home))
         assert done.rc == 0, done.stderr.decode() + done.stdout.decode()
         return done.stdout.decode()
 

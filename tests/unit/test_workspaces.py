@@ -6,6 +6,7 @@ import json
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._formats import packing
+from ansible_collections.alive.codex.plugins.module_utils._formats.names import name_problem
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import report, request
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.report import Change
 from hypothesis import given
@@ -53,7 +54,7 @@ def test_plain_components_are_names(name):
 
 @given(st.text(max_size=6) | st.text("a./\n\0", max_size=3))
 def test_an_accepted_name_stays_where_it_is_put(name):
-    if request.name_problem(name) is None:
+    if name_problem(name) is None:
         assert name not in ("", ".", "..") and not set(name) & set("/\0\n") and len(name.encode()) <= 255
 
 

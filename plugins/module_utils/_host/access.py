@@ -18,7 +18,7 @@ import stat
 import tempfile
 from typing import Callable, Iterable, Iterator
 
-from .process import Identity
+from .identity import Identity
 
 MAX_LINKS = 40  # as the kernel
 _SOMEBODY = Identity(65534, 65534)

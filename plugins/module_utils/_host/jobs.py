@@ -12,8 +12,6 @@ neither trace it nor read its memory.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -24,13 +22,11 @@ import time
 import traceback
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Protocol
 
-from .process import Identity, become, die_with_parent
+from .descriptors import close_all_but, write_all
+from .identity import Identity, become
+from .linux import die_with_parent
 
 MAX_REPORT = 8 * 2**20
-# Looked up once, not by each child.
-_SYSCALL = ctypes.CDLL(None).syscall
-_CLOSE_RANGE = 436
-_HIGHEST_FD = 2**31 - 1
 _CHUNK = 2**16
 _LONGEST_WAIT = 60.0
 
@@ -73,9 +69,7 @@ class Channel:
             raise OSError(errno.EIO, "it could not be stored")
 
     def _send(self, piece: bytes) -> None:
-        rest = memoryview(len(piece).to_bytes(4, "big") + piece)
-        while rest:
-            rest = rest[os.write(self.fds[0], rest) :]
+        write_all(self.fds[0], len(piece).to_bytes(4, "big") + piece)
 
 
 class Job(NamedTuple):
@@ -246,7 +240,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
     """Never returns, and runs nothing of the parent's on the way out."""
     status = 1
     try:
-        _close_all_but({0, 1, 2, job.directory, report, *(channel.fds if channel else ())})
+        close_all_but({0, 1, 2, job.directory, report, *(channel.fds if channel else ())})
         become(job.identity)
         die_with_parent()
         os.umask(0o077)
@@ -267,23 +261,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
             document = {"error": str(error)}
         except Exception:
             document = {"error": traceback.format_exc(limit=-3).strip()}
-        rest = memoryview(json.dumps(document).encode())
-        while rest:
-            rest = rest[os.write(report, rest) :]
+        write_all(report, json.dumps(document).encode())
         status = 0
     finally:
         os._exit(status)
-
-
-def _close_all_but(kept: set[int]) -> None:
-    bounds = sorted(kept)
-    for below, above in zip(bounds, [*bounds[1:], _HIGHEST_FD + 1]):
-        if above > below + 1 and _SYSCALL(_CLOSE_RANGE, below + 1, above - 1, 0) != 0:
-            break
-    else:
-        return
-    # Linux has close_range(2) since 5.9.
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd not in kept:
-            with contextlib.suppress(OSError):  # the listing's own has gone already
-                os.close(fd)

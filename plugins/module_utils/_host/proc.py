@@ -2,20 +2,74 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""Which files processes hold open."""
+"""What the processes of this host do, as /proc tells it.
+
+A process may end, or be none of ours to look at, at any moment: it is then left out.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+from typing import Iterator
+
+
+def pids(proc: str = "/proc") -> Iterator[int]:
+    """The PIDs of all processes, at this moment."""
+    return map(int, filter(str.isdecimal, os.listdir(proc)))
+
+
+def processes_by_user() -> dict[int, list[int]]:
+    """The PIDs of every UID that a process has, as its real, effective or saved one."""
+    found: dict[int, list[int]] = {}
+    for pid in pids():
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                uids = next(line for line in file if line.startswith(b"Uid:")).split()[1:4]
+        except OSError:
+            continue
+        for uid in set(uids):
+            found.setdefault(int(uid), []).append(pid)
+    return found
+
+
+def descendants(ancestor: int) -> list[int]:
+    """The processes below one, at this moment."""
+    children: dict[int, list[int]] = {}
+    for pid in pids():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+            # After the command's name, which may hold anything: state, parent, ...
+            parent = int(file.read().rpartition(b")")[2].split()[1])
+            children.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    waiting = [ancestor]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def running_files() -> Iterator[tuple[int, int]]:
+    """Device and inode of the file that each process runs."""
+    for pid in pids():
+        with contextlib.suppress(OSError):  # a kernel thread runs none
+            info = os.stat(f"/proc/{pid}/exe")
+            yield info.st_dev, info.st_ino
+
+
+def command_line(pid: int) -> list[str]:
+    """The words that a process shows as its command line, which it may have changed. Raises OSError."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().decode(errors="replace").replace("\0", " ").split()
 
 
 def open_names(pattern: re.Pattern[str], proc: str = "/proc") -> dict[int, set[str]]:
     """Per UID, what ``pattern`` finds in the paths of the files that its processes have open, as far as this process
     may look. Reads links only: nothing of a tenant's file system is touched."""
     found: dict[int, set[str]] = {}
-    for pid in filter(str.isdecimal, os.listdir(proc)):
+    for pid in pids(proc):
         try:
             uid = os.stat(f"{proc}/{pid}").st_uid
             for fd in os.listdir(f"{proc}/{pid}/fd"):

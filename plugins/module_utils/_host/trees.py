@@ -9,19 +9,14 @@ Not for anything that a tenant could touch meanwhile.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
 import stat
 from typing import Iterator
 
+from . import linux
 from .new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_file
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-_RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
 
 
 def entries(root: str) -> Iterator[str]:
@@ -115,13 +110,12 @@ def temporary_name(path: str) -> str:
 
 def exchange(one: str, other: str) -> None:
     """Swaps two names in one step, whatever they are."""
-    number = _RENAMEAT2[os.uname().machine]
-    paths = os.fsencode(one), os.fsencode(other)
-    if _LIBC.syscall(number, _AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+    try:
+        linux.exchange(one, other)
         return
-    code = ctypes.get_errno()
-    if code not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
-        raise OSError(code, os.strerror(code), other)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+            raise
     # A file system that cannot exchange: two steps, as near to each other as they can be.
     aside = f"{one}.aside"
     os.rename(other, aside)

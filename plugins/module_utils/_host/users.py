@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pwd
 
-from . import process
+from . import identity
 
 
 class Users:
@@ -22,7 +22,7 @@ class Users:
         self._by_name = {entry.pw_name: entry for entry in entries}
         self._by_uid = {entry.pw_uid: entry for entry in reversed(entries)}
 
-    def named(self, name: str) -> process.Identity | None:
+    def named(self, name: str) -> identity.Identity | None:
         """The user of that name; directories that do not enumerate their users are asked too."""
         entry = self._by_name.get(name)
         if entry is None:
@@ -30,11 +30,11 @@ class Users:
                 entry = pwd.getpwnam(name)
             except KeyError:
                 return None
-        return process.Identity(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
+        return identity.Identity(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
 
-    def numbered(self, uid: int, gid: int | None) -> process.Identity:
+    def numbered(self, uid: int, gid: int | None) -> identity.Identity:
         """Whoever has that UID, a passwd entry or not."""
         if gid is not None:
-            return process.Identity(uid, gid)
+            return identity.Identity(uid, gid)
         entry = self._by_uid.get(uid)
-        return process.Identity(uid, entry.pw_gid) if entry else process.identity_of(uid)
+        return identity.Identity(uid, entry.pw_gid) if entry else identity.identity_of(uid)

@@ -15,7 +15,8 @@ import stat
 from typing import Iterator, NamedTuple, Sequence
 
 from .._host.access import check_program
-from .._host.process import Completed, Identity, bare_environment, run
+from .._host.identity import Identity
+from .._host.process import Completed, bare_environment, run
 
 PACKAGE = "@openai/codex"
 

@@ -17,7 +17,7 @@ import re
 from typing import Mapping, NamedTuple
 
 from .._host.access import planted
-from .._host.process import current_identity
+from .._host.identity import current_identity
 
 # Node.js takes a relative name from its working directory, which is / here.
 _PLACE = re.compile(r"[^\s:=,;'\"]*/[^\s:=,;'\"]*")

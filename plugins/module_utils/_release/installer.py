@@ -23,8 +23,9 @@ from .._formats.version import (
     printed_version,
 )
 from .._host import access, trees
+from .._host.identity import Identity
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
-from .._host.process import STANDARD_PATH, Identity
+from .._host.process import STANDARD_PATH
 from . import npm as npm_
 from . import tarballs as tarballs_
 from .binary import PACKAGE, ask, native_in, this_platform

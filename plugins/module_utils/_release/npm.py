@@ -22,7 +22,8 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from .._host.access import changeable, planted, private_directory
-from .._host.process import Completed, processes_by_user, run
+from .._host.proc import command_line, processes_by_user
+from .._host.process import Completed, run
 from .binary import PACKAGE
 from .environment import own_surroundings
 
@@ -232,8 +233,7 @@ def at_work() -> str | None:
     for pid in processes_by_user().get(os.geteuid(), []):
         with contextlib.suppress(OSError):  # it has ended
             root = os.stat(f"/proc/{pid}/root")
-            with open(f"/proc/{pid}/cmdline", "rb") as stream:
-                words = stream.read().decode(errors="replace").replace("\0", " ").split()
+            words = command_line(pid)
             if (root.st_dev, root.st_ino) == (here.st_dev, here.st_ino) and _may_change_codex(words):
                 return f"{' '.join(words)!r} (PID {pid})"
     return None

@@ -10,23 +10,21 @@ in place already.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 from typing import Any, Mapping
 
 from .._formats.toml import dumps
+from .._host import linux
 from .._host.access import check_program, private_directory
+from .._host.identity import Identity
 from .._host.new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_directory, write_file
-from .._host.process import Completed, Identity, bare_environment, run
+from .._host.process import Completed, bare_environment, run
 
 FILES = ("config.toml", "requirements.toml")
 HEADER = "# Written by Ansible (alive.codex.codex_policy).\n"
 
 _TIMEOUT = 30.0
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000
-_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 
 class PolicyError(Exception):
@@ -62,12 +60,12 @@ def judge(texts: Mapping[str, str], codex: str, user: Identity) -> None:
 
 
 def _ask(codex: str, arguments: list[str], user: Identity, etc: str) -> Completed:
-    flags = _CLONE_NEWNS if os.geteuid() == 0 else _CLONE_NEWNS | _CLONE_NEWUSER
+    namespaces = linux.CLONE_NEWNS if os.geteuid() == 0 else linux.CLONE_NEWNS | linux.CLONE_NEWUSER
 
     def see_the_files_in_place() -> None:
-        _call(_LIBC.unshare(flags))
-        _call(_LIBC.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))
-        _call(_LIBC.mount(os.fsencode(etc), b"/etc", None, _MS_BIND, None))
+        linux.unshare(namespaces)
+        linux.mount(None, "/", linux.MS_REC | linux.MS_PRIVATE)
+        linux.mount(etc, "/etc", linux.MS_BIND)
 
     try:
         check_program(codex, user)
@@ -79,11 +77,6 @@ def _ask(codex: str, arguments: list[str], user: Identity, etc: str) -> Complete
     if done.timed_out:
         raise NotChecked(f"{codex} {' '.join(arguments)} did not end within {_TIMEOUT:g} s")
     return done
-
-
-def _call(result: int) -> None:
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _reason(done: Completed) -> str:

@@ -21,6 +21,7 @@ from .._formats.version import is_exact
 from .._host import trees
 from .._host.locks import lock_within
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
+from .._host.proc import running_files
 from .binary import PACKAGE, Platform, native_in
 
 _NEVER = 0
@@ -189,12 +190,9 @@ def _count_users(paths: dict[str, str]) -> dict[str, int]:
             info = os.lstat(entry)
             owners[(info.st_dev, info.st_ino)] = version
     counts = dict.fromkeys(paths, 0)
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it has ended, is a kernel thread, or is none of our business
-            info = os.stat(f"/proc/{pid}/exe")
-            owner = owners.get((info.st_dev, info.st_ino))
-            if owner:
-                counts[owner] += 1
+    for file in running_files():
+        if file in owners:
+            counts[owners[file]] += 1
     return counts
 
 

@@ -17,7 +17,8 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 from .._formats.specifier import satisfies
 from .._formats.version import parse, printed_version
 from .._host import access
-from .._host.process import STANDARD_PATH, Completed, Identity, current_identity
+from .._host.identity import Identity, current_identity
+from .._host.process import STANDARD_PATH, Completed
 from . import binary
 
 _TIMEOUT = 10.0  # seconds for each question to the binary

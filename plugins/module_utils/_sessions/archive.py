@@ -13,6 +13,7 @@ import tarfile
 import time
 from typing import Iterable, Protocol
 
+from .._host.descriptors import write_all
 from .._host.new_files import new_directory, new_file
 from .._host.safefs import open_directory, open_own, opened, refuse_foreign
 from .home import Home, split
@@ -46,9 +47,7 @@ class ArchiveFiles:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_PARTIAL, dir_fd=self._dir_fd)  # of a run that was killed
             self._fd = new_file(_PARTIAL, 0o600, self._dir_fd)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        write_all(self._fd, data)
 
     def _open_directory(self) -> int:
         with opened(open_own(self._root, _PRIVATE)) as root_fd:

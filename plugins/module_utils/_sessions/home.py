@@ -10,7 +10,8 @@ import os
 import stat
 from typing import NamedTuple
 
-from .._host.safefs import open_directory, remove_tree
+from .._host.removal import remove_tree
+from .._host.safefs import open_directory
 
 
 class Size(NamedTuple):

@@ -12,9 +12,10 @@ from collections import Counter
 from typing import AbstractSet, Any, Mapping, NamedTuple, Union
 
 from .._formats.zstd import Unreadable
+from .._host.identity import current_identity
 from .._host.jobs import Channel
 from .._host.proc import open_names
-from .._host.process import bare_environment, current_identity, run
+from .._host.process import bare_environment, run
 from .._host.safefs import printable
 from .archive import write_archive
 from .claude_store import ClaudeStore

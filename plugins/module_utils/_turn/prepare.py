@@ -20,8 +20,9 @@ from typing import Any, Mapping
 from .._formats import json_schema
 from .._formats.specifier import satisfies
 from .._host.access import check_program, planted
+from .._host.identity import Identity, acting_as, current_identity, identity_of
 from .._host.new_files import new_file
-from .._host.process import Identity, acting_as, bare_environment, current_identity, identity_of
+from .._host.process import bare_environment
 from . import argv as argv_
 from .run import Tenant, Turn, cli_version
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import resource
 import signal
@@ -16,7 +15,9 @@ from typing import Any, Mapping, NamedTuple
 
 from .._formats import json_schema
 from .._formats import version as versions
-from .._host.process import Identity, bare_environment, current_identity, run
+from .._host.descriptors import write_all
+from .._host.identity import Identity, current_identity
+from .._host.process import bare_environment, run
 from . import argv as argv_
 from . import events
 from .lease import CANCELLED, EXPIRED, Link
@@ -133,10 +134,8 @@ class _Run:
 
     def _keep_raw(self, fd: int, line: bytes) -> None:
         if self._events_error is None:
-            view = memoryview(line + b"\n")
             try:
-                while view:
-                    view = view[os.write(fd, view) :]
+                write_all(fd, line + b"\n")
             except OSError as error:
                 self._events_error = f"events_path is incomplete: {error.strerror}"
 

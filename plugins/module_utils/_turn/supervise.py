@@ -11,7 +11,6 @@ stays below it, and is killed when the command has ended or has to. It must be a
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import resource
@@ -21,11 +20,12 @@ import subprocess
 import time
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
-from .._host.process import Identity, become, die_with_parent, reset_signals
+from .._host.identity import Identity, become
+from .._host.linux import become_subreaper, die_with_parent
+from .._host.proc import descendants
+from .._host.process import reset_signals
 
-_PR_SET_CHILD_SUBREAPER = 36
 _F_SETPIPE_SZ = 1031
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 # From SIGTERM to SIGKILL; the CLI needs 0.06 s to end.
 TERM_SECONDS = 1.0
@@ -77,7 +77,7 @@ class _Child(NamedTuple):
 
 def supervise(command: Command, caller: Caller) -> Ending:
     """Runs the command to its end, or to the first reason to stop. Raises OSError where it cannot be started."""
-    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    become_subreaper()
     with _wakeup() as wakeup:
         child = _start(command)
         try:
@@ -240,24 +240,6 @@ def kill_descendants() -> list[int]:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(pause)
         pause = min(0.05, 2 * pause)
-
-
-def descendants(ancestor: int) -> list[int]:
-    """The processes below one, at this moment."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                # After the command's name, which may hold anything: state, parent, ...
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
-    found: list[int] = []
-    waiting = [ancestor]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
 
 
 def _drain(fd: int) -> Iterator[bytes]:

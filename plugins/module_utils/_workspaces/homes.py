@@ -10,7 +10,8 @@ import os
 import stat
 from typing import Iterator, NamedTuple, Sequence
 
-from .._host.process import Identity, identity_of
+from .._formats.names import name_problem
+from .._host.identity import Identity, identity_of
 from .._host.safefs import kind_of, open_trusted, opened
 
 _LOOK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -36,8 +37,9 @@ def each_workspace(root: str, names: Sequence[str] | None = None) -> Iterator[Wo
     with opened(open_trusted(root)) as root_fd:
         listed = sorted(os.listdir(root_fd)) if names is None else names
         for name in listed:
-            if name in ("", ".", "..") or "/" in name or "\0" in name:
-                yield _refused(root, name, "is not the name of a workspace: give one plain path component")
+            problem = name_problem(name) if names is not None else None
+            if problem:
+                yield _refused(root, name, f"is not the name of a workspace, one plain path component: it {problem}")
                 continue
             if names is None and (name.startswith(".") or not _is_directory(name, root_fd)):
                 continue

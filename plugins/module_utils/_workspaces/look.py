@@ -16,7 +16,7 @@ from typing import Any, Mapping
 
 from .._formats import toml_edit
 from .._host import safefs
-from .._host.process import Identity
+from .._host.identity import Identity
 from .request import Workspace
 
 # The mode of what is below a HOME, and of its config.toml.

@@ -15,9 +15,9 @@ import os
 from typing import NamedTuple, Sequence
 
 from .._formats.text import abridged
-from .._host import process, safefs
+from .._host import fan_out, proc, safefs
 from .._host import users as users_
-from .._host.process import Identity
+from .._host.identity import Identity
 from . import look as look_
 from . import request as request_
 from .report import HOME, Change, Refused
@@ -62,7 +62,7 @@ def run(request: Request) -> Outcome:
         owned = _owners(request, present, root_fd, outcome)
         look = look_.Look(root_fd, request.mode)
         # Mostly there is nothing to do. Looking alone needs no order, so it is shared out.
-        unsettled = process.filtered(owned, lambda each: not look.is_settled(*each))
+        unsettled = fan_out.filtered(owned, lambda each: not look.is_settled(*each))
         if unsettled or absent:
             _settle(request, root_fd, unsettled, absent, outcome)
     finally:
@@ -91,7 +91,7 @@ def _settle(
         if changes:
             outcome.changes[workspace.name] = changes
     if absent and root_fd is not None:
-        busy = {} if request.force else process.processes_by_user()
+        busy = {} if request.force else proc.processes_by_user()
         for workspace in absent:
             try:
                 if prepare_one.remove(root_fd, workspace.name, busy, request.check):

@@ -19,9 +19,9 @@ from typing import Any, Mapping, Sequence
 
 from .._formats import toml_edit
 from .._formats.text import abridged
-from .._host import process, safefs
+from .._host import identity, removal, safefs
+from .._host.identity import Identity
 from .._host.new_files import new_directory
-from .._host.process import Identity
 from .look import CONFIG_MODE, PRIVATE, REMEMBERED_CONFIG, REMEMBERED_CONFIGS
 from .report import CONFIG, HOME, Change, Refused
 from .request import Workspace
@@ -84,7 +84,7 @@ class Preparation:
             if home is None:
                 new_directory(name, PRIVATE, parent)
             else:
-                with process.acting_as(owner):
+                with identity.acting_as(owner):
                     new_directory(name, mode, parent)
             changes.append(made)
             fd = safefs.open_directory(name, parent)
@@ -136,7 +136,7 @@ class Preparation:
 
     def _replace(self, codex: int, owner: Identity, content: bytes, info: os.stat_result | None) -> bool:
         """With the tenant's rights, so that the file is the tenant's, and counted as its own, from the start."""
-        with process.acting_as(owner):
+        with identity.acting_as(owner):
             return safefs.replace_file(
                 "config.toml", codex, content, CONFIG_MODE, lambda: _is_still(codex, info), durable=info is not None
             )
@@ -211,5 +211,5 @@ def remove(root_fd: int, name: str, busy: Mapping[int, Sequence[int]], check: bo
             shown = abridged(pids)
             raise Refused(f"UID {info.st_uid} still runs processes ({shown}): stop them, or set force")
     if not check:
-        safefs.remove_tree(name, root_fd)
+        removal.remove_tree(name, root_fd)
     return True

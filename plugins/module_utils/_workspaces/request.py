@@ -11,11 +11,11 @@ import re
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from .._formats import packing, toml, toml_document, toml_edit
+from .._formats.names import name_problem
 from .._formats.text import abridged
 
 _MAX_ID = (1 << 32) - 2
 _KEYS = {"name", "state", "user", "uid", "gid", "config"}
-_COMPONENT = re.compile(r"[^/\x00-\x1f\x7f\ud800-\udfff]+")
 _MODE = re.compile(r"0?[0-7]{3}")
 
 
@@ -35,18 +35,6 @@ class InvalidRequest(ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(abridged(problems, "; "))
-
-
-def name_problem(name: Any) -> str | None:
-    """Why a text is not one plain component of a path, which the name of a workspace has to be."""
-    if not isinstance(name, str) or not name:
-        return "is empty" if name in ("", None) else "is not text"
-    if name in (".", ".."):
-        return "names a directory that is there already"
-    if not _COMPONENT.fullmatch(name):
-        return "has a slash or a control character in it, or text that is not valid Unicode"
-    length = len(name) if name.isascii() else len(name.encode())
-    return f"has {length} bytes, more than the 255 of a file name" if length > 255 else None
 
 
 def parse_json(text: str, defaults: Mapping[str, Any]) -> list[Workspace]:
