@@ -20,7 +20,7 @@ from ansible_collections.alive.codex.plugins.module_utils._release.tarballs impo
 from conftest import COLLECTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.pythons import MISSING, find_oldest
+from support.pythons import OLDEST, find, missing
 
 VERSION = "0.98.0"
 PLATFORM = PLATFORMS["x86_64"]
@@ -291,9 +291,9 @@ for path, checksum in table:
 
 
 def test_the_oldest_python_says_the_same(lab: Lab) -> None:
-    oldest = find_oldest()
+    oldest = find(OLDEST)
     if oldest is None:
-        pytest.skip(MISSING)
+        pytest.skip(missing(OLDEST))
     names = [name for name in TABLE if not name.endswith(", first")]
     tarballs = [lab.tarball(TABLE[name][0], f"{number}.tgz") for number, name in enumerate(names)]
     done = subprocess.run(
