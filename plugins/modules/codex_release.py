@@ -180,9 +180,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
 from ansible_collections.alive.codex.plugins.module_utils._host import trees
 from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
-from ansible_collections.alive.codex.plugins.module_utils._release.installer import Installer, Request
+from ansible_collections.alive.codex.plugins.module_utils._release.installer import Installer, ReleaseRequest
 from ansible_collections.alive.codex.plugins.module_utils._release.npm import OPTIONS, NpmError, check_registry
-from ansible_collections.alive.codex.plugins.module_utils._release.store import ReleaseError, Store
+from ansible_collections.alive.codex.plugins.module_utils._release.store import ReleaseError, ReleaseStore
 from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, check_checksum
 
 
@@ -228,7 +228,7 @@ def main() -> None:
         module.fail_json(msg=f"{error.filename or module.params['prefix']}: {error.strerror or error}{cure}")
 
 
-def read_request(params: dict[str, Any]) -> Request:
+def read_request(params: dict[str, Any]) -> ReleaseRequest:
     """The options, checked without a look at the host's releases. Raises ValueError or LookupError."""
     for name in ("prefix", "bin"):
         if not params[name].startswith("/"):
@@ -238,7 +238,7 @@ def read_request(params: dict[str, Any]) -> Request:
     specifier.read(params["requires"])  # says what is wrong with it before anything is done
     if params["registry"]:
         check_registry(params["registry"])
-    return Request(
+    return ReleaseRequest(
         version=params["version"],
         state=params["state"],
         prefix=os.path.normpath(params["prefix"]),
@@ -272,7 +272,7 @@ def describe(state: Any) -> str:
     return f"active: {state['active'] or 'none'}\nreleases:\n{releases}"
 
 
-def report(store: Store) -> dict[str, Any]:
+def report(store: ReleaseStore) -> dict[str, Any]:
     """What there is now, as RETURN has it."""
     active, users = store.active(), store.users()
     return {

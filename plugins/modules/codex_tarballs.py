@@ -101,8 +101,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats.version import is_exact
 from ansible_collections.alive.codex.plugins.module_utils._host.access import planted
 from ansible_collections.alive.codex.plugins.module_utils._release import download
-from ansible_collections.alive.codex.plugins.module_utils._release import npm as npm_
 from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS, this_platform
+from ansible_collections.alive.codex.plugins.module_utils._release.npm import (
+    OPTIONS,
+    NpmError,
+    check_registry,
+    ready_npm,
+    resolve_version,
+)
 
 
 def main() -> None:
@@ -111,14 +117,14 @@ def main() -> None:
             "version": {"type": "str", "default": "latest"},
             "architecture": {"type": "str", "choices": list(PLATFORMS)},
             "directory": {"type": "path", "required": True},
-            **npm_.OPTIONS,
+            **OPTIONS,
             "timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
     )
     try:
         module.exit_json(**provide(module.params, module.check_mode, module.warn))
-    except (npm_.NpmError, ValueError, LookupError) as error:
+    except (NpmError, ValueError, LookupError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or module.params['directory']}: {error.strerror or error}")
@@ -133,17 +139,17 @@ def provide(params: dict[str, Any], check: bool, warn: Callable[[str], None]) ->
     if problem is not None:
         raise ValueError(f"directory {directory} is not safe from other users: {problem}")
     if params["registry"]:
-        npm_.check_registry(params["registry"])
+        check_registry(params["registry"])
     tarballs = download.kept(directory, version, platform) if is_exact(version) else []
     changed = False
     if not tarballs:
-        with npm_.ready_npm(
+        with ready_npm(
             params["npm"], dict(os.environ), params["registry"], params["registry_token"], params["timeout"]
         ) as npm:
             for warning in npm.warnings:
                 warn(warning)
             if check or not is_exact(version):
-                version = npm_.resolve(npm, version)
+                version = resolve_version(npm, version)
             tarballs = download.kept(directory, version, platform)
             changed = not tarballs
             if changed and not check:

@@ -184,7 +184,12 @@ import gc
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, report
-from ansible_collections.alive.codex.plugins.module_utils._workspaces import request as request_
+from ansible_collections.alive.codex.plugins.module_utils._workspaces.request import (
+    InvalidRequest,
+    check_root,
+    parse_mode,
+    read_workspaces_json,
+)
 
 
 def argument_spec() -> dict[str, dict[str, object]]:
@@ -204,18 +209,18 @@ def main() -> None:
     module = AnsibleModule(argument_spec(), supports_check_mode=True)
     params = module.params
     try:
-        request_.check_root(params["root"])
-        request = prepare_all.Request(
+        check_root(params["root"])
+        request = prepare_all.WorkspacesRequest(
             root=params["root"],
-            workspaces=request_.parse_json(params["workspaces"], params["config"]),
-            mode=request_.parse_mode(params["mode"]),
+            workspaces=read_workspaces_json(params["workspaces"], params["config"]),
+            mode=parse_mode(params["mode"]),
             create_users=params["create_users"],
             shared_uids=params["shared_uids"],
             force=params["force"],
             check=module.check_mode,
         )
-        outcome = prepare_all.run(request)
-    except request_.InvalidRequest as error:
+        outcome = prepare_all.prepare_all(request)
+    except InvalidRequest as error:
         module.fail_json(msg=f"nothing was touched: {error}")
     except (OSError, report.Refused) as error:
         module.fail_json(msg=f"the root directory {params['root']} cannot be used: {error}")

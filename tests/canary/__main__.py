@@ -42,15 +42,15 @@ def path_of(version: str) -> Path:
 
 def known() -> dict[str, drift.Description]:
     """The descriptions that are committed, the oldest release first."""
-    versions = sorted((path.stem for path in VERSIONS.glob("*.json")), key=cli_versions.parse)
+    versions = sorted((path.stem for path in VERSIONS.glob("*.json")), key=cli_versions.parse_version)
     return {version: json.loads(path_of(version).read_text()) for version in versions}
 
 
 def before(version: str, versions: list[str]) -> str:
     """The newest of ``versions`` that is older; of none, the oldest."""
     return max(
-        (other for other in versions if cli_versions.parse(other) < cli_versions.parse(version)),
-        key=cli_versions.parse,
+        (other for other in versions if cli_versions.parse_version(other) < cli_versions.parse_version(version)),
+        key=cli_versions.parse_version,
         default=versions[0],
     )
 
@@ -67,7 +67,7 @@ def report(version: str, found: drift.Description) -> bool:
         differences = drift.against(described, nearest, found)
         title = f"{version} is not known. New is what none of {', '.join(described)} has, gone what {nearest} had."
     print(drift.report(title, differences))
-    if cli_versions.parse(version) > cli_versions.parse(cli_versions.NEWEST_PROVEN):
+    if cli_versions.parse_version(version) > cli_versions.parse_version(cli_versions.NEWEST_PROVEN):
         print(
             f"{version} is newer than {cli_versions.NEWEST_PROVEN}, the newest that is proven. If it does well: make"
             f" canary-record CLI={version}, review the diff, then set NEWEST_PROVEN in {cli_versions.__file__}."

@@ -72,7 +72,7 @@ def turn(**options: Any) -> dict[str, Any]:
 
 
 def isolated(work: Callable[[], Any]) -> Any:
-    """What ``work`` returns, as JSON holds it, from a child process: a supervisor buries every child it finds."""
+    """What ``work`` returns, as JSON holds it, from a child process: a supervisor reaps every child it finds."""
     with tempfile.TemporaryFile() as file:
         pid = os.fork()
         if pid == 0:

@@ -254,8 +254,8 @@ def test_policy_that_some_cannot_read_or_all_can_write_is_changed(mode: int, ope
     assert run_module("codex_policy", options, check=True)["files"] == [str(open_dir / "config.toml")]
     assert run_module("codex_policy", options)["changed"]
     assert modes(open_dir) == {"config.toml": "0644"}
-    settled = run_module("codex_policy", options)
-    assert settled["changed"] is False and "warnings" not in settled
+    unchanged = run_module("codex_policy", options)
+    assert unchanged["changed"] is False and "warnings" not in unchanged
     open_dir.chmod(0o700)
     (warning,) = run_module("codex_policy", options)["warnings"]
     assert f"chmod a+x {open_dir}" in warning

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._host import fan_out, identity
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all
-from ansible_collections.alive.codex.plugins.module_utils._workspaces import request as request_
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.report import Change
+from ansible_collections.alive.codex.plugins.module_utils._workspaces.request import read_workspaces
 
 ROOT = os.geteuid() == 0
 # Unprivileged, every workspace is the user's own.
@@ -22,12 +22,12 @@ UID = 61_010 if ROOT else os.getuid()
 GID = 61_011 if ROOT else os.getgid()
 
 
-def request(root: Path, items: list[dict], config: dict | None = None, **options) -> prepare_all.Request:
-    return prepare_all.Request(str(root), request_.parse(items, config or {}), **options)
+def request(root: Path, items: list[dict], config: dict | None = None, **options) -> prepare_all.WorkspacesRequest:
+    return prepare_all.WorkspacesRequest(str(root), read_workspaces(items, config or {}), **options)
 
 
-def prepare(root: Path, items: list[dict], config: dict | None = None, **options) -> prepare_all.Outcome:
-    return prepare_all.run(request(root, items, config, shared_uids=True, **options))
+def prepare(root: Path, items: list[dict], config: dict | None = None, **options) -> prepare_all.WorkspacesOutcome:
+    return prepare_all.prepare_all(request(root, items, config, shared_uids=True, **options))
 
 
 def own(name: str, **more) -> dict:
@@ -70,7 +70,7 @@ def test_workspaces_are_made_and_a_second_run_changes_nothing(root):
         ".codex/config.toml tools.web_search set",
     ]
     again = prepare(root, items, {"tools": {"web_search": True}}, mode=0o750)
-    assert again == prepare_all.Outcome([], {}, {}, [], [])
+    assert again == prepare_all.WorkspacesOutcome([], {}, {}, [], [])
 
 
 def test_check_mode_tells_the_same_and_makes_nothing(root):
@@ -220,7 +220,9 @@ class TestAbsent:
         assert (root / "beta/.codex/config.toml").exists()
 
     def test_without_a_root_directory_there_is_nothing_to_remove(self, root):
-        assert prepare(root, [{"name": "alpha", "state": "absent"}]) == prepare_all.Outcome([], {}, {}, [], [])
+        assert prepare(root, [{"name": "alpha", "state": "absent"}]) == prepare_all.WorkspacesOutcome(
+            [], {}, {}, [], []
+        )
         assert not root.exists()
 
     def test_what_is_no_home_is_left_alone(self, root):
@@ -299,9 +301,9 @@ def test_root_owns_no_workspace(root):
 
 def test_workspaces_of_one_uid_are_warned_of_unless_that_is_meant(root):
     items = [own("alpha"), own("beta")]
-    (warning,) = prepare_all.run(request(root, items)).warnings
+    (warning,) = prepare_all.prepare_all(request(root, items)).warnings
     assert f"UID {UID}: alpha, beta" in warning
-    assert not prepare_all.run(request(root, items, shared_uids=True)).warnings
+    assert not prepare_all.prepare_all(request(root, items, shared_uids=True)).warnings
 
 
 @pytest.fixture

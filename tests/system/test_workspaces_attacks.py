@@ -48,18 +48,20 @@ class Arena(NamedTuple):
     def home(self) -> Path:
         return self.root / "attacker"
 
-    def run(self, *more: dict, config: dict | None = None, **options) -> prepare_all.Outcome:
+    def run(self, *more: dict, config: dict | None = None, **options) -> prepare_all.WorkspacesOutcome:
         items = [{"name": "attacker", "uid": ATTACKER, "gid": ATTACKER}, *more]
         return self.run_all(items, config, **options)
 
-    def run_all(self, items: list[dict], config: dict | None = None, **options) -> prepare_all.Outcome:
-        workspaces = request.parse(items, CONFIG if config is None else config)
+    def run_all(self, items: list[dict], config: dict | None = None, **options) -> prepare_all.WorkspacesOutcome:
+        workspaces = request.read_workspaces(items, CONFIG if config is None else config)
         started = time.monotonic()
-        outcome = prepare_all.run(prepare_all.Request(str(self.root), workspaces, shared_uids=True, **options))
+        outcome = prepare_all.prepare_all(
+            prepare_all.WorkspacesRequest(str(self.root), workspaces, shared_uids=True, **options)
+        )
         assert time.monotonic() - started < BOUND
         return outcome
 
-    def remove(self, **options) -> prepare_all.Outcome:
+    def remove(self, **options) -> prepare_all.WorkspacesOutcome:
         return self.run_all([{"name": "attacker", "state": "absent"}, BYSTANDER], **options)
 
     def snapshot(self) -> dict[str, tuple]:

@@ -47,8 +47,8 @@ class Tenant:
 
     def prepare(self, config: dict) -> list[str]:
         """The settings that changed."""
-        items = request.parse([{"name": "acme", "uid": UID, "gid": GID}], config)
-        outcome = prepare_all.run(prepare_all.Request(str(self._root), items))
+        items = request.read_workspaces([{"name": "acme", "uid": UID, "gid": GID}], config)
+        outcome = prepare_all.prepare_all(prepare_all.WorkspacesRequest(str(self._root), items))
         assert not outcome.failures
         return [change.what for change in outcome.changes.get("acme", []) if change.path == report.CONFIG]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._host import new_users
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all
-from ansible_collections.alive.codex.plugins.module_utils._workspaces import request as request_
+from ansible_collections.alive.codex.plugins.module_utils._workspaces.request import read_workspaces
 from support.users import in_own_etc
 
 pytestmark = pytest.mark.root
@@ -43,9 +43,9 @@ def ways(request, monkeypatch) -> Iterator[None]:
     yield
 
 
-def prepare(root: Path, items: list[dict], **options) -> prepare_all.Outcome:
-    request = prepare_all.Request(str(root), request_.parse(items, {}), create_users=True, **options)
-    return prepare_all.run(request)
+def prepare(root: Path, items: list[dict], **options) -> prepare_all.WorkspacesOutcome:
+    request = prepare_all.WorkspacesRequest(str(root), read_workspaces(items, {}), create_users=True, **options)
+    return prepare_all.prepare_all(request)
 
 
 def many(count: int) -> list[dict]:
@@ -126,7 +126,7 @@ def test_no_new_user_comes_into_what_somebody_else_has(root, ways):
     """Not by a number that a workspace without passwd entry has, and not into a group by having its name."""
 
     def work():
-        free = new_users.plan([new_users.WantedUser("alive-x", None, None, "/x")], ())[0][0].uid
+        free = new_users.assign_numbers([new_users.WantedUser("alive-x", None, None, "/x")], ())[0][0].uid
         prepare(root, [{"name": "bare", "uid": free, "gid": free + 1}])
         subprocess.run(["groupadd", "alive-wheel"], check=True)
         subprocess.run(["useradd", "--groups", "alive-wheel", "alive-admin"], check=True, stderr=subprocess.DEVNULL)

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._formats import version as versions
+from ansible_collections.alive.codex.plugins.module_utils._formats import version as cli_version
 from canary import drift
 from canary.__main__ import TESTS, TRIED, before, known, report
 from hypothesis import given
@@ -117,11 +117,16 @@ def test_everything_that_only_one_side_has_is_in_the_report_once(one, other):
 
 def test_the_range_that_is_proven_is_recorded_and_in_the_readme():
     recorded = list(KNOWN)
-    assert (recorded[0], recorded[-1]) == (versions.OLDEST_PROVEN, versions.NEWEST_PROVEN)
-    assert versions.DEFAULT in recorded
+    assert (recorded[0], recorded[-1]) == (cli_version.OLDEST_PROVEN, cli_version.NEWEST_PROVEN)
+    assert cli_version.DEFAULT in recorded
     readme = (TESTS.parent / "README.md").read_text()
     rows = re.findall(r"^\| ([0-9.]+) \|", readme, re.MULTILINE)
-    assert rows == [versions.DEFAULT, versions.NEWEST_PROVEN, versions.OLDEST_PROVEN, versions.OLDEST_THAT_SERVES]
+    assert rows == [
+        cli_version.DEFAULT,
+        cli_version.NEWEST_PROVEN,
+        cli_version.OLDEST_PROVEN,
+        cli_version.OLDEST_THAT_SERVES,
+    ]
 
 
 def test_the_nearest_release_is_the_newest_older_one():

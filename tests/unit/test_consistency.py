@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.alive.codex.plugins.module_utils._formats import version as versions
+from ansible_collections.alive.codex.plugins.module_utils._formats import version as cli_version
 from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -45,14 +45,14 @@ def test_a_roles_variables_carry_its_name_and_are_in_its_readme(role):
 
 
 def test_one_release_is_the_default_everywhere():
-    assert load(CHECKOUT / "roles/codex_cli/defaults/main.yml")["codex_cli_version"] == versions.DEFAULT
+    assert load(CHECKOUT / "roles/codex_cli/defaults/main.yml")["codex_cli_version"] == cli_version.DEFAULT
     named = {
         (str(path.relative_to(CHECKOUT)), version)
         for path in DOCUMENTATION
         for version in re.findall(r"\b0\.1\d\d\.\d+\b", path.read_text())
     }
     assert {file for file, _release in named} >= {"README.md", "roles/codex_cli/meta/argument_specs.yml"}
-    known = {versions.OLDEST_PROVEN, versions.DEFAULT, versions.NEWEST_PROVEN}
+    known = {cli_version.OLDEST_PROVEN, cli_version.DEFAULT, cli_version.NEWEST_PROVEN}
     assert {(file, version) for file, version in named if version not in known} == set()
 
 
@@ -60,12 +60,14 @@ def test_bounds_that_are_shown_do_not_age():
     bounds = {bound for path in DOCUMENTATION for bound in re.findall(r">=0[.0-9]+(?:,<[.0-9]+)?", path.read_text())}
     assert len(bounds) >= 2
     assert [
-        bound for bound in bounds for version in (versions.DEFAULT, "0.999.0") if not satisfies(version, bound)
+        bound for bound in bounds for version in (cli_version.DEFAULT, "0.999.0") if not satisfies(version, bound)
     ] == []
 
 
 def test_what_is_installed_by_default_is_proven():
-    oldest, default, newest = map(versions.parse, (versions.OLDEST_PROVEN, versions.DEFAULT, versions.NEWEST_PROVEN))
+    oldest, default, newest = map(
+        cli_version.parse_version, (cli_version.OLDEST_PROVEN, cli_version.DEFAULT, cli_version.NEWEST_PROVEN)
+    )
     assert oldest <= default <= newest
 
 

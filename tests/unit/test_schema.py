@@ -34,7 +34,7 @@ PERSON = {
     ],
 )
 def test_what_satisfies_is_returned(value: Any) -> None:
-    assert json_schema.parse(json.dumps(value), PERSON) == value
+    assert json_schema.parse_response(json.dumps(value), PERSON) == value
 
 
 @pytest.mark.parametrize(
@@ -61,24 +61,24 @@ def test_what_satisfies_is_returned(value: Any) -> None:
 )
 def test_what_does_not_is_refused_with_its_place(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        json_schema.parse(text, PERSON)
+        json_schema.parse_response(text, PERSON)
 
 
 def test_one_of_is_exactly_one() -> None:
     schema = {"oneOf": [{"type": "integer"}, {"minimum": 5}]}
-    assert json_schema.parse("1", schema) == 1
-    assert json_schema.parse("5.5", schema) == 5.5
+    assert json_schema.parse_response("1", schema) == 1
+    assert json_schema.parse_response("5.5", schema) == 5.5
     with pytest.raises(ValueError, match="exactly one"):
-        json_schema.parse("7", schema)
+        json_schema.parse_response("7", schema)
 
 
 def test_a_reference_without_end_or_to_nowhere_is_an_error() -> None:
     with pytest.raises(ValueError, match="without end"):
-        json_schema.parse("1", {"$ref": "#"})
+        json_schema.parse_response("1", {"$ref": "#"})
     with pytest.raises(ValueError, match="nothing at"):
-        json_schema.parse("1", {"$ref": "#/$defs/none"})
+        json_schema.parse_response("1", {"$ref": "#/$defs/none"})
     with pytest.raises(ValueError, match="not part of it"):
-        json_schema.parse("1", {"$ref": "other.json"})
+        json_schema.parse_response("1", {"$ref": "other.json"})
 
 
 def test_keywords_that_are_not_checked_are_named() -> None:
@@ -89,4 +89,4 @@ def test_keywords_that_are_not_checked_are_named() -> None:
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)))
 def test_a_value_satisfies_the_schema_of_itself(value: Any) -> None:
-    assert json_schema.parse(json.dumps(value), {"const": value, "enum": [value]}) == value
+    assert json_schema.parse_response(json.dumps(value), {"const": value, "enum": [value]}) == value

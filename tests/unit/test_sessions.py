@@ -7,9 +7,9 @@ import json
 import random
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._formats import text as text_
+from ansible_collections.alive.codex.plugins.module_utils._formats import text as words
 from ansible_collections.alive.codex.plugins.module_utils._formats import units
-from ansible_collections.alive.codex.plugins.module_utils._sessions import plan as plan_
+from ansible_collections.alive.codex.plugins.module_utils._sessions import plan as plans
 from ansible_collections.alive.codex.plugins.module_utils._sessions.plan import Rest, Rules, Session
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ def situations(draw):
     ids = draw(st.lists(st.sampled_from(IDS), unique=True, max_size=len(IDS)))
     sessions = [
         Session(
-            draw(st.sampled_from(plan_.STORES)),
+            draw(st.sampled_from(plans.STORES)),
             name,
             float(draw(st.integers(0, 1100))),  # some in the future
             draw(st.integers(0, 100)),
@@ -44,12 +44,12 @@ def situations(draw):
         "in_use": draw(some),
         "needed": draw(some),
         "parents": {name: draw(some) - {name} for name in ids},  # circles too
-        "rest": Rest(dict.fromkeys(plan_.STORES, draw(st.integers(0, 3))), draw(st.integers(0, 100))),
+        "rest": Rest(dict.fromkeys(plans.STORES, draw(st.integers(0, 3))), draw(st.integers(0, 100))),
     }
 
 
 def going(situation) -> set[str]:
-    return {session.id for session in plan_.plan(**situation).prune}
+    return {session.id for session in plans.plan(**situation).prune}
 
 
 @given(situations())
@@ -65,7 +65,7 @@ def test_what_must_stay_stays(situation):
     gone = going(situation)
     assert not gone & (situation["in_use"] | situation["needed"])
     keep_last = situation["rules"].keep_last
-    for store in plan_.STORES:
+    for store in plans.STORES:
         own = [session for session in situation["sessions"] if session.store == store]
         room = max(keep_last - situation["rest"].counts[store], 0)
         newest = sorted(own, key=lambda session: (session.activity, session.id), reverse=True)[:room]
@@ -75,7 +75,7 @@ def test_what_must_stay_stays(situation):
 @given(situations())
 def test_nothing_goes_without_a_reason(situation):
     rules = situation["rules"]
-    plan = plan_.plan(**situation)
+    plan = plans.plan(**situation)
     left = situation["rest"].bytes + sum(session.bytes for session in situation["sessions"])
     for session in plan.prune:
         aged = rules.max_age is not None and NOW - session.activity > rules.max_age
@@ -86,11 +86,11 @@ def test_nothing_goes_without_a_reason(situation):
 @given(situations().filter(lambda situation: situation["rules"].max_bytes is not None))
 def test_the_limit_holds_unless_all_that_is_left_must_stay(situation):
     situation["parents"] = {}
-    plan = plan_.plan(**situation)
+    plan = plans.plan(**situation)
     gone = {session.id for session in plan.prune}
     left = [session for session in situation["sessions"] if session.id not in gone]
     if situation["rest"].bytes + sum(session.bytes for session in left) > situation["rules"].max_bytes:
-        again = plan_.plan(**dict(situation, sessions=left))
+        again = plans.plan(**dict(situation, sessions=left))
         assert not again.prune
 
 
@@ -98,7 +98,7 @@ def test_the_limit_holds_unless_all_that_is_left_must_stay(situation):
 def test_the_order_of_finding_does_not_matter(situation, rng: random.Random):
     shuffled = list(situation["sessions"])
     rng.shuffle(shuffled)
-    assert plan_.plan(**situation) == plan_.plan(**dict(situation, sessions=shuffled))
+    assert plans.plan(**situation) == plans.plan(**dict(situation, sessions=shuffled))
 
 
 @given(situations())
@@ -113,35 +113,35 @@ def test_a_second_run_finds_nothing_to_do(situation):
 @given(situations())
 def test_where_parents_do_not_matter_they_do_not(situation):
     parents = situation.pop("parents")
-    matter = plan_.parents_matter(**situation)
-    assert matter or plan_.plan(**situation).prune != [] or not situation["sessions"]
+    matter = plans.parents_matter(**situation)
+    assert matter or plans.plan(**situation).prune != [] or not situation["sessions"]
     if not matter:
-        gone = {session.id for session in plan_.plan(**situation, parents=parents).prune}
+        gone = {session.id for session in plans.plan(**situation, parents=parents).prune}
         assert gone == {session.id for session in situation["sessions"]}
 
 
-def session(number: int, activity: float, size: int = 1, store: str = plan_.CODEX) -> Session:
+def session(number: int, activity: float, size: int = 1, store: str = plans.CODEX) -> Session:
     return Session(store, IDS[number], activity, size, (IDS[number],))
 
 
 def test_age_counts_from_the_last_activity_and_the_limit_itself_is_young_enough():
     sessions = [session(0, 0.0), session(1, 1.0), session(2, 2.0)]
-    plan = plan_.plan(sessions, Rules(max_age=30 * DAY), 30 * DAY + 1)
+    plan = plans.plan(sessions, Rules(max_age=30 * DAY), 30 * DAY + 1)
     assert [s.id for s in plan.prune] == [IDS[0]]
 
 
 def test_an_aged_base_stays_with_the_young_fork_and_goes_with_the_aged_one():
     sessions = [session(0, 0.0), session(1, 10.0), session(2, 990.0)]
-    young = plan_.plan(sessions, Rules(max_age=500.0), NOW, parents={IDS[2]: {IDS[0]}})
+    young = plans.plan(sessions, Rules(max_age=500.0), NOW, parents={IDS[2]: {IDS[0]}})
     assert [s.id for s in young.prune] == [IDS[1]]
     assert [s.id for s in young.needed] == [IDS[0]]
-    aged = plan_.plan(sessions, Rules(max_age=5.0), NOW, parents={IDS[2]: {IDS[0]}})
+    aged = plans.plan(sessions, Rules(max_age=5.0), NOW, parents={IDS[2]: {IDS[0]}})
     assert {s.id for s in aged.prune} == set(IDS[:3])
 
 
 def test_the_oldest_go_until_the_rest_fits():
     sessions = [session(number, float(number), 10) for number in range(5)]
-    plan = plan_.plan(sessions, Rules(max_bytes=25), NOW)
+    plan = plans.plan(sessions, Rules(max_bytes=25), NOW)
     assert [s.id for s in plan.prune] == IDS[:3]
 
 
@@ -149,7 +149,7 @@ def test_a_deep_chain_of_forks_is_planned():
     ids = [f"{number:08x}-0000-7000-8000-000000000000" for number in range(20_000)]
     sessions = [Session("codex", name, float(number), 1, (name,)) for number, name in enumerate(ids)]
     parents = {child: {parent} for parent, child in itertools.pairwise(ids)}
-    plan = plan_.plan(sessions, Rules(max_age=1.0), 1e6, in_use={ids[-1]}, parents=parents)
+    plan = plans.plan(sessions, Rules(max_age=1.0), 1e6, in_use={ids[-1]}, parents=parents)
     assert not plan.prune
 
 
@@ -177,12 +177,12 @@ def header(**payload) -> bytes:
     ],
 )
 def test_a_header_names_what_its_session_depends_on(line, parents):
-    assert plan_.parents_in_header(line) == parents
+    assert plans.parents_in_header(line) == parents
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_may_be_a_header(line):
-    plan_.parents_in_header(b'"history_base"' + line)
+    plans.parents_in_header(b'"history_base"' + line)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_sizes_for_people(count, text):
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])
 def test_numbers_of_things_are_written_as_people_do(number, text):
-    assert text_.counted(number, "session") == text
+    assert words.counted(number, "session") == text
 
 
 @pytest.mark.parametrize(
@@ -237,4 +237,4 @@ def test_numbers_of_things_are_written_as_people_do(number, text):
     ],
 )
 def test_what_a_session_is_shows_in_its_path(path, kind):
-    assert plan_.kind_of(path) == kind
+    assert plans.session_kind(path) == kind

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS
-from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack
+from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack_release
 from conftest import COLLECTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -236,7 +236,7 @@ class Lab:
         """Why these are not unpacked; nothing is written meanwhile."""
         before = listing(self.root)
         with pytest.raises(TarballError) as caught:
-            unpack(tarballs, VERSION, PLATFORM, str(self.prefix))
+            unpack_release(tarballs, VERSION, PLATFORM, str(self.prefix))
         assert listing(self.root) == before
         return str(caught.value)
 
@@ -318,7 +318,7 @@ def test_what_is_no_file_is_not_waited_for(lab: Lab, kind: str) -> None:
     elif kind == "device":
         path = Path("/dev/zero")
     with pytest.raises(TarballError, match="cannot be read" if kind == "missing" else "is no regular file"):
-        unpack([Tarball(str(path), "sha256:" + "0" * 64)], VERSION, PLATFORM, str(lab.prefix))
+        unpack_release([Tarball(str(path), "sha256:" + "0" * 64)], VERSION, PLATFORM, str(lab.prefix))
 
 
 def test_both_tarballs_are_laid_out(lab: Lab) -> None:
@@ -330,7 +330,7 @@ def test_both_tarballs_are_laid_out(lab: Lab) -> None:
     native = lab.tarball(packed(directory + package(NATIVE, native=True) + entry(long) + binary + END), "native.tgz")
     assert "platform package is missing: give that of" in lab.refused(main)
     assert "wanted are" in lab.refused(main, main) and "wanted are" in lab.refused(main, native, native)
-    unpack([native, main], VERSION, PLATFORM, str(lab.prefix))
+    unpack_release([native, main], VERSION, PLATFORM, str(lab.prefix))
     modules = lab.prefix / "lib/node_modules/@openai"
     assert (lab.prefix / "bin/codex").resolve() == modules / "codex/bin/codex.js"
     files = {name: mode & 0o7777 for name, (mode, _content) in listing(modules).items() if mode & 0o100000}
@@ -392,7 +392,7 @@ def test_whatever_the_archive_it_is_refused_or_unpacked_rightly(
     tarball = lab.tarball(content)
     before = listing(lab.root)
     try:
-        unpack([tarball], VERSION, PLATFORM, str(lab.prefix))
+        unpack_release([tarball], VERSION, PLATFORM, str(lab.prefix))
     except TarballError as error:
         assert str(error).isprintable() and len(str(error)) < 500
         assert listing(lab.root) == before

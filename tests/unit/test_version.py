@@ -7,7 +7,11 @@ import re
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
-from ansible_collections.alive.codex.plugins.module_utils._formats.version import is_exact, parse, printed_version
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import (
+    is_exact,
+    parse_version,
+    printed_version,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -35,14 +39,14 @@ DEVELOPMENT = ["0.169.0-nightly.20261120", "0.169.0-alpha.beta", "0.169.0-1", "0
 
 
 def test_versions_are_ordered():
-    assert all(parse(lower) < parse(higher) for lower, higher in itertools.pairwise(ORDER))
-    assert parse("0.44") == parse("0.44.0")
-    assert parse("0.44.0+build.5") == parse("0.44.0")
+    assert all(parse_version(lower) < parse_version(higher) for lower, higher in itertools.pairwise(ORDER))
+    assert parse_version("0.44") == parse_version("0.44.0")
+    assert parse_version("0.44.0+build.5") == parse_version("0.44.0")
 
 
 def test_development_builds_of_a_release_are_equal_and_older_than_all_else_of_it():
-    assert len({parse(build) for build in DEVELOPMENT}) == 1
-    assert parse("0.168.9") < parse(DEVELOPMENT[0]) < parse("0.169.0-alpha.0")
+    assert len({parse_version(build) for build in DEVELOPMENT}) == 1
+    assert parse_version("0.168.9") < parse_version(DEVELOPMENT[0]) < parse_version("0.169.0-alpha.0")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def test_the_version_is_found_in_what_is_printed(output, version):
 @given(st.text())
 def test_no_output_breaks_the_search(output):
     found = printed_version(output)
-    assert found is None or parse(found)
+    assert found is None or parse_version(found)
 
 
 @pytest.mark.parametrize("text", ["latest", "previous", "0.44", "^0.44.0", "0.44.x", "", "0.44.0 ", "../0.44.0"])
@@ -142,7 +146,7 @@ def test_requirements_are_judged_as_packaging_does(version, parts):
 @given(versions, versions)
 def test_the_order_is_that_of_packaging(one, other):
     expected = [Version(as_packaging_reads_it(text).public) for text in (one, other)]
-    assert (parse(one) < parse(other), parse(one) == parse(other)) == (
+    assert (parse_version(one) < parse_version(other), parse_version(one) == parse_version(other)) == (
         expected[0] < expected[1],
         expected[0] == expected[1],
     )

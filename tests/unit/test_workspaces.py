@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 def problems(items, **defaults) -> str:
     with pytest.raises(request.InvalidRequest) as caught:
-        request.parse(items, defaults)
+        request.read_workspaces(items, defaults)
     return str(caught.value)
 
 
 def problems_of_text(text: str) -> str:
     with pytest.raises(request.InvalidRequest) as caught:
-        request.parse_json(text, {})
+        request.read_workspaces_json(text, {})
     return str(caught.value)
 
 
@@ -49,7 +49,7 @@ def test_names_that_are_not_one_plain_component_are_refused(name, why):
 
 @pytest.mark.parametrize("name", ["a", "-rf", "...", " ", "a b", "é" * 127, "x" * 255, "$(id)", "{{ a }}"])
 def test_plain_components_are_names(name):
-    assert request.parse([{"name": name, "uid": 1}], {})[0].name == name
+    assert request.read_workspaces([{"name": name, "uid": 1}], {})[0].name == name
 
 
 @given(st.text(max_size=6) | st.text("a./\n\0", max_size=3))
@@ -97,14 +97,14 @@ def test_a_wrong_owner_is_not_called_none():
 
 def test_numbers_may_come_as_text():
     """As templates of older releases of Ansible give them."""
-    (workspace,) = request.parse_json('[{"name": "a", "uid": "12", "gid": "13"}]', {})
+    (workspace,) = request.read_workspaces_json('[{"name": "a", "uid": "12", "gid": "13"}]', {})
     assert (workspace.uid, workspace.gid) == (12, 13)
 
 
 @pytest.mark.parametrize("text", ["{", '{"name": "a"}', '"a"', "7"])
 def test_json_that_is_no_list_is_refused(text):
     with pytest.raises(request.InvalidRequest, match=r"not valid JSON|not a list"):
-        request.parse_json(text, {})
+        request.read_workspaces_json(text, {})
 
 
 def test_thousands_of_workspaces_are_packed_small():
@@ -113,7 +113,7 @@ def test_thousands_of_workspaces_are_packed_small():
     assert len(packed) < len(text) / 5
     assert problems(json.loads(text)) == problems_of_text(packed)
     good = '[{"name": "é", "uid": 7}]'
-    assert request.parse_json(packing.pack(good), {}) == request.parse_json(good, {})
+    assert request.read_workspaces_json(packing.pack(good), {}) == request.read_workspaces_json(good, {})
 
 
 @pytest.mark.parametrize("packed", ["zlib:", "zlib:é", "zlib:AAAA", packing.pack("{")])
@@ -122,12 +122,12 @@ def test_what_is_packed_wrongly_is_refused(packed):
 
 
 def test_a_workspace_to_remove_needs_no_owner():
-    assert not request.parse([{"name": "a", "state": "absent"}], {})[0].present
+    assert not request.read_workspaces([{"name": "a", "state": "absent"}], {})[0].present
 
 
 def test_own_settings_go_over_those_of_all():
     items = [{"name": "a", "uid": 1, "config": {"x": {"y": 3}}}, {"name": "b", "uid": 2}]
-    first, second = request.parse(items, {"x": {"y": 1, "z": 2}})
+    first, second = request.read_workspaces(items, {"x": {"y": 1, "z": 2}})
     assert (first.config, second.config) == ({"x": {"y": 3, "z": 2}}, {"x": {"y": 1, "z": 2}})
 
 

@@ -25,7 +25,7 @@ _MAPPINGS_OF_SCHEMAS = ("properties", "$defs", "definitions")
 MAX_DEPTH = 200
 
 
-def parse(text: str, schema: Mapping[str, Any]) -> Any:
+def parse_response(text: str, schema: Mapping[str, Any]) -> Any:
     """The value of a JSON text that satisfies ``schema``. Raises ValueError, which says where and why."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)

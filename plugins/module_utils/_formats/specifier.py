@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .version import AFTER, BEFORE, NO_STAGE, STAGES, UNFINISHED, Version, parse, without_end_zeros
+from .version import AFTER, BEFORE, NO_STAGE, STAGES, UNFINISHED, Version, parse_version, without_end_zeros
 
 EXAMPLE = ">=0.150,<1"
 
@@ -88,7 +88,7 @@ def _version(found: re.Match[str]) -> Version:
 
 
 def _fits(text: str, clause: Clause) -> bool:
-    version, other = parse(text), clause.version
+    version, other = parse_version(text), clause.version
     if clause.operator == "===":
         return _normalised(version, text) == clause.text.lower()
     if clause.operator == "~=":

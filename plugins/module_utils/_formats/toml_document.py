@@ -92,7 +92,7 @@ class Document(NamedTuple):
     comments: list[tuple[int, int]]
 
 
-def parse(text: str) -> Document:
+def parse_toml(text: str) -> Document:
     """Reads a document. Raises TomlError."""
     return _Reader(text).document()
 

@@ -21,7 +21,7 @@ from .toml_document import Document, Pair, Section, TomlError
 _MEMORY = "# Managed by alive.codex: "
 
 
-class Change(NamedTuple):
+class KeyChange(NamedTuple):
     """One key that was set or removed: its dotted form, and its value as TOML before and after, None for no value."""
 
     key: str
@@ -33,7 +33,7 @@ class Edited(NamedTuple):
     """What became of a text. It is the same text where there was nothing to do."""
 
     text: str
-    changes: list[Change]
+    changes: list[KeyChange]
 
 
 class _Memory(NamedTuple):
@@ -68,17 +68,17 @@ def edit(text: str, config: Mapping[str, Any]) -> Edited:
     where it needs a table, a table where it needs a number) makes room. Raises TomlError for a text that is not TOML.
     """
     wanted = dict(leaves_of(config))
-    document = toml_document.parse(text)
+    document = toml_document.parse_toml(text)
     memory_lines = [span for span in document.comments if text.startswith(_MEMORY, span[0])]
     memory = _recall(text, memory_lines)
-    changes: list[Change] = []
+    changes: list[KeyChange] = []
     cuts = list(_obsolete(document, wanted, memory, changes))
     kept = _ending(_cut(text, [*cuts, *memory_lines]))
-    inserts, tables = _missing(toml_document.parse(kept), wanted, changes)
+    inserts, tables = _missing(toml_document.parse_toml(kept), wanted, changes)
     if not cuts and not inserts and memory.keys == wanted.keys():
         return Edited(text, [])
     result = _insert(kept, inserts)
-    document = toml_document.parse(result)
+    document = toml_document.parse_toml(result)
     tables |= memory.tables & {section.path for section in document.sections}
     for path, value in wanted.items():
         if not _holds(document.data, path, value):
@@ -134,7 +134,7 @@ def _obsolete(
     document: Document,
     wanted: Mapping[tuple[str, ...], Any],
     memory: _Memory,
-    changes: list[Change],
+    changes: list[KeyChange],
 ) -> Iterator[tuple[int, int]]:
     """The spans of what has to go."""
     text = document.text
@@ -144,7 +144,7 @@ def _obsolete(
     for section, bound in zip(document.sections, bounds):
         above = {section.path[:length] for length in range(1, len(section.path) + 1)} & arrays
         if above & is_obsolete.through or is_obsolete.below_missing(section.path):
-            changes.append(Change(_dotted(section.path), text[section.start : section.end].strip(), None))
+            changes.append(KeyChange(_dotted(section.path), text[section.start : section.end].strip(), None))
             yield section.start, bound
         elif not above:
             yield from _obsolete_pairs(section, is_obsolete, text, changes)
@@ -154,7 +154,7 @@ def _obsolete(
 
 
 def _obsolete_pairs(
-    section: Section, is_obsolete: _Obsolete, text: str, changes: list[Change]
+    section: Section, is_obsolete: _Obsolete, text: str, changes: list[KeyChange]
 ) -> Iterator[tuple[int, int]]:
     for pair in section.pairs:
         if is_obsolete.pair(pair):
@@ -164,7 +164,9 @@ def _obsolete_pairs(
             yield from _obsolete_inline(pair, is_obsolete, text, changes)
 
 
-def _obsolete_inline(pair: Pair, is_obsolete: _Obsolete, text: str, changes: list[Change]) -> Iterator[tuple[int, int]]:
+def _obsolete_inline(
+    pair: Pair, is_obsolete: _Obsolete, text: str, changes: list[KeyChange]
+) -> Iterator[tuple[int, int]]:
     inner = pair.value.pairs or []
     kept_before = False
     for index, each in enumerate(inner):
@@ -180,8 +182,8 @@ def _obsolete_inline(pair: Pair, is_obsolete: _Obsolete, text: str, changes: lis
             yield each.start, inner[index + 1].start if index + 1 < len(inner) else each.value.end
 
 
-def _removal(pair: Pair, text: str) -> Change:
-    return Change(_dotted(pair.path), text[pair.value.start : pair.value.end], None)
+def _removal(pair: Pair, text: str) -> KeyChange:
+    return KeyChange(_dotted(pair.path), text[pair.value.start : pair.value.end], None)
 
 
 def _line_of(text: str, pair: Pair) -> tuple[int, int]:
@@ -198,7 +200,7 @@ def _before_blank_line(text: str, start: int) -> int:
 
 
 def _missing(
-    document: Document, wanted: Mapping[tuple[str, ...], Any], changes: list[Change]
+    document: Document, wanted: Mapping[tuple[str, ...], Any], changes: list[KeyChange]
 ) -> tuple[list[tuple[int, int, str]], set[tuple[str, ...]]]:
     """The edits (start, end, new text) that set what is not set, and the tables that these write a header for."""
     text = document.text
@@ -225,10 +227,10 @@ def _missing(
         rendered = toml.dumps_value(value)
         if path in pairs:
             old = pairs[path].value
-            changes.append(Change(_dotted(path), text[old.start : old.end], rendered))
+            changes.append(KeyChange(_dotted(path), text[old.start : old.end], rendered))
             inserts.append((old.start, old.end, rendered))
             continue
-        changes.append(Change(_dotted(path), None, rendered))
+        changes.append(KeyChange(_dotted(path), None, rendered))
         holder = next((pairs[path[:n]] for n in range(len(path) - 1, 0, -1) if path[:n] in pairs), None)
         table = path[:-1]
         if holder is not None:

@@ -57,7 +57,7 @@ class Version(NamedTuple):
         return self.stage[0] in (0, 1, 2) or self.dev != AFTER
 
 
-def parse(text: str) -> Version:
+def parse_version(text: str) -> Version:
     """The version of a CLI: ``0.44.0``, ``0.170.0-alpha.3``; ``0.44`` counts as 0.44.0. Raises ValueError."""
     match = _SEMVER.fullmatch(text)
     if not match:

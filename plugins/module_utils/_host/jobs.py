@@ -83,7 +83,7 @@ class Job(NamedTuple):
     sink: Sink | None = None
 
 
-class Outcome(NamedTuple):
+class JobOutcome(NamedTuple):
     """What a job returned, or ``error``: why it did not end well."""
 
     name: str
@@ -166,7 +166,7 @@ class _Running:
         self.error = self.error or reason
         os.kill(self.pid, signal.SIGKILL)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> JobOutcome:
         """What came of it, after the end of its pipes."""
         if self.job.sink:
             self.job.sink.close()
@@ -179,7 +179,7 @@ class _Running:
                 status = self.reap(0)
                 how = f"was killed by {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "ended"
                 self.error = f"{how}, and left no report"
-        return Outcome(self.job.name, result, self.error)
+        return JobOutcome(self.job.name, result, self.error)
 
     def reap(self, options: int) -> int:
         """Takes the exit status, once; 0 where it has been taken before, or, with WNOHANG, is not there yet."""
@@ -190,7 +190,7 @@ class _Running:
         return status
 
 
-def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Outcome]:
+def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[JobOutcome]:
     """Runs every job in a child of its own, ``parallel`` at a time, and yields each outcome as it comes."""
     pending = iter(jobs)
     running: dict[int, _Running] = {}

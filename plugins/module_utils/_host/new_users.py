@@ -52,7 +52,7 @@ class NewUser(NamedTuple):
     home: str
 
 
-def plan(wanted: Sequence[WantedUser], avoid: Collection[int]) -> tuple[list[NewUser], dict[str, str]]:
+def assign_numbers(wanted: Sequence[WantedUser], avoid: Collection[int]) -> tuple[list[NewUser], dict[str, str]]:
     """Gives each user the numbers that it lacks, none of ``avoid``; tells by name why others cannot be made.
 
     Nobody becomes a member of a group by having its name: such a group is used only where it is empty and nobody's,

@@ -14,15 +14,14 @@ import json
 import os
 from typing import Sequence
 
-from .._formats.version import parse
+from .._formats.version import parse_version
 from .._host import trees
 from .._host.locks import locked
 from .._host.new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_directory, public_directories, write_file
 from .._host.safefs import opened
-from . import npm as npm_
-from . import tarballs as tarballs_
 from .binary import PACKAGE, Platform
-from .tarballs import Tarball, TarballError
+from .npm import Npm, pack
+from .tarballs import Tarball, TarballError, check_tarballs
 
 # Since then the binary is in a package of its own.
 _FIRST_WITH_PLATFORM_PACKAGE = "0.99.0"
@@ -35,13 +34,13 @@ def kept(directory: str, version: str, platform: Platform) -> Sequence[Tarball]:
         with open(os.path.join(folder, "pack.json"), encoding="utf-8") as stream:
             digests = json.load(stream)
         tarballs = [Tarball(os.path.join(folder, os.path.basename(name)), digest) for name, digest in digests.items()]
-        tarballs_.check(tarballs)
+        check_tarballs(tarballs)
     except (OSError, ValueError, AttributeError, TarballError):
         return []
     return tarballs
 
 
-def fetch(npm: npm_.Npm, directory: str, version: str, platform: Platform) -> bool:
+def fetch(npm: Npm, directory: str, version: str, platform: Platform) -> bool:
     """Downloads the tarballs of an exact version, unless another run has done so meanwhile; whether it had to. Raises
     NpmError, TimeoutError or OSError, and leaves what was there."""
     public_directories(directory)
@@ -52,18 +51,18 @@ def fetch(npm: npm_.Npm, directory: str, version: str, platform: Platform) -> bo
         return True
 
 
-def _download(npm: npm_.Npm, directory: str, version: str, platform: Platform) -> None:
+def _download(npm: Npm, directory: str, version: str, platform: Platform) -> None:
     staging = os.path.join(directory, ".staging")
     trees.remove(staging)  # of a run that was killed
     new_directory(staging, PUBLIC_DIRECTORY)
     try:
         specs = [f"{PACKAGE}@{version}"]
-        if parse(version) >= parse(_FIRST_WITH_PLATFORM_PACKAGE):
+        if parse_version(version) >= parse_version(_FIRST_WITH_PLATFORM_PACKAGE):
             specs.append(f"{PACKAGE}@{version}-{platform.suffix}")
         cache = os.path.join(staging, "cache")
-        digests = npm_.pack(npm, specs, staging, cache)
+        digests = pack(npm, specs, staging, cache)
         trees.remove(cache)
-        tarballs_.check([Tarball(os.path.join(staging, name), digest) for name, digest in digests.items()])
+        check_tarballs([Tarball(os.path.join(staging, name), digest) for name, digest in digests.items()])
         write_file(os.path.join(staging, "pack.json"), json.dumps(digests).encode(), PUBLIC_FILE)
         trees.publish(staging)
         folder = _folder(directory, version, platform)

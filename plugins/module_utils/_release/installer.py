@@ -19,17 +19,17 @@ from .._formats.version import (
     OLDEST_THAT_READS_NEWER_SESSIONS,
     OLDEST_THAT_SERVES,
     is_exact,
-    parse,
+    parse_version,
     printed_version,
 )
 from .._host import access, trees
 from .._host.identity import Identity
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
 from .._host.process import STANDARD_PATH
-from . import npm as npm_
-from . import tarballs as tarballs_
 from .binary import PACKAGE, ask, native_in, this_platform
-from .store import ReleaseError, Store
+from .npm import Npm, at_work, global_root, install_release, ready_npm, resolve_version
+from .store import ReleaseError, ReleaseStore
+from .tarballs import Tarball, check_tarballs, unpack_release
 
 _PROBE = 30.0  # seconds for `codex --version`
 _POLL = 0.1  # seconds between two looks at somebody else's npm
@@ -39,7 +39,7 @@ _WHY_NOT_OLDER = (
 )
 
 
-class Request(NamedTuple):
+class ReleaseRequest(NamedTuple):
     """What is asked for; see the documentation of codex_release. ``environ`` is the environment that npm gets."""
 
     version: str
@@ -50,14 +50,14 @@ class Request(NamedTuple):
     requires: str
     registry: str | None
     registry_token: str | None
-    tarballs: Sequence[tarballs_.Tarball]
+    tarballs: Sequence[Tarball]
     npm: str
     probe: Identity
     timeout: float
     environ: Mapping[str, str]
 
 
-class Outcome(NamedTuple):
+class ReleaseOutcome(NamedTuple):
     """What was done, or would be. ``before`` and ``after`` are the active version and the releases there are."""
 
     changed: bool
@@ -71,20 +71,20 @@ class Installer:
     """One run. Raises ReleaseError, NpmError, TarballError, ValueError, LookupError or OSError; what was active
     before is then active still. ``warnings`` are for whoever runs it, also where it fails."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ReleaseRequest) -> None:
         self.request = request
         self.platform = this_platform()
-        self.store = Store(request.prefix, request.bin, self.platform)
+        self.store = ReleaseStore(request.prefix, request.bin, self.platform)
         self.warnings: list[str] = []
-        self._npm: npm_.Npm | None = None
+        self._npm: Npm | None = None
         self._end = contextlib.ExitStack()
 
-    def run(self, check: bool) -> Outcome:
+    def run(self, check: bool) -> ReleaseOutcome:
         """Does it, or with ``check`` says what it would do, contacting no more than that needs."""
         with self._end:
             return self._run(check)
 
-    def _run(self, check: bool) -> Outcome:
+    def _run(self, check: bool) -> ReleaseOutcome:
         self._check_places()
         before = self._state()
         version = self._resolve()
@@ -100,7 +100,7 @@ class Installer:
             elif changed:
                 changed = self._provide(version)
         after, served = self._foreseen(before, version) if check and changed else (self._state(), self.store.served())
-        return Outcome(changed, version, before, after, next(iter(served), None))
+        return ReleaseOutcome(changed, version, before, after, next(iter(served), None))
 
     # --- before anything is changed
 
@@ -139,11 +139,11 @@ class Installer:
             return version
         if self.request.tarballs or self.request.state == "absent":
             raise ReleaseError(f"version must be exact here, such as {DEFAULT}, not {version!r}")
-        return npm_.resolve(self._ready_npm(), version)
+        return resolve_version(self._ready_npm(), version)
 
     def _check_version(self, version: str) -> None:
         if not satisfies(version, self.request.requires):
-            reason = _WHY_NOT_OLDER if parse(version) < parse(OLDEST_THAT_SERVES) else ""
+            reason = _WHY_NOT_OLDER if parse_version(version) < parse_version(OLDEST_THAT_SERVES) else ""
             raise ReleaseError(
                 f"{PACKAGE} {version} does not fit requires {self.request.requires!r}{reason}: ask for another "
                 "version, or change requires"
@@ -154,9 +154,9 @@ class Installer:
         if self._is_installed(version) or version in self._adoptable():
             return
         if self.request.tarballs:
-            tarballs_.check(self.request.tarballs)
+            check_tarballs(self.request.tarballs)
         else:
-            npm_.resolve(self._ready_npm(), version)
+            resolve_version(self._ready_npm(), version)
 
     # --- what there is
 
@@ -213,7 +213,7 @@ class Installer:
             said = (output + done.stderr.decode(errors="replace")).strip()[:200]
             return f"{native} --version as {self.request.probe} ended with rc {done.rc} and said {said!r}"
         # The releases 0.1.<date> print another version than npm gives them.
-        if printed != version and parse(version).release[:2] != (0, 1):
+        if printed != version and parse_version(version).release[:2] != (0, 1):
             return f"{native} says that it is {printed}, not {version}"
         return None
 
@@ -242,11 +242,11 @@ class Installer:
             tree = os.path.join(staging, version)
             new_directory(tree, PUBLIC_DIRECTORY)
             if self.request.tarballs:
-                tarballs_.unpack(self.request.tarballs, version, self.platform, tree)
+                unpack_release(self.request.tarballs, version, self.platform, tree)
             else:
                 npm = self._ready_npm()._replace(keep_open=(lock,))
                 cache = os.path.join(staging, "cache")
-                npm_.install(npm, version, self.platform.package, tree, cache)
+                install_release(npm, version, self.platform.package, tree, cache)
                 trees.remove(cache)  # before the release is brought to the disk, or it would be too
             ailment = self._ailment(os.path.join(tree, "lib", "node_modules", PACKAGE), version)
             if ailment:
@@ -276,12 +276,10 @@ class Installer:
                 self.store.remove(version)
         return True
 
-    def _ready_npm(self) -> npm_.Npm:
+    def _ready_npm(self) -> Npm:
         if self._npm is None:
             request = self.request
-            ready = npm_.ready_npm(
-                request.npm, request.environ, request.registry, request.registry_token, request.timeout
-            )
+            ready = ready_npm(request.npm, request.environ, request.registry, request.registry_token, request.timeout)
             self._npm = self._end.enter_context(ready)
             self.warnings += self._npm.warnings
         return self._npm
@@ -293,7 +291,7 @@ class Installer:
         would go on writing through the link that is to lie there, into our release."""
         deadline = time.monotonic() + self.request.timeout
         while any(not os.path.islink(tree) for tree in self.store.trees()):
-            busy = npm_.at_work()
+            busy = at_work()
             if busy is None:
                 break
             if time.monotonic() > deadline:
@@ -349,11 +347,11 @@ class Installer:
         foreign = stat.S_IWOTH if info.st_gid == os.getegid() else stat.S_IWOTH | stat.S_IWGRP
         return info.st_uid == os.geteuid() and (stat.S_ISLNK(info.st_mode) or not info.st_mode & foreign)
 
-    def _note_global_root(self, npm: npm_.Npm) -> None:
+    def _note_global_root(self, npm: Npm) -> None:
         """Where the stable path is one for the whole host, npm's own global tree is to lead to the active release."""
         if os.path.dirname(self.request.bin) not in STANDARD_PATH.split(":"):
             return
-        root = npm_.global_root(npm)
+        root = global_root(npm)
         if not root or not os.path.isdir(root):
             return
         problem = next(access.changeable(root, self._trusted()), None)
@@ -374,8 +372,8 @@ class Installer:
         self.warnings.append(f"{path} was a file that no release had put there; it is kept as {kept}")
 
     def _warn_of_lost_sessions(self, active: str, version: str) -> None:
-        oldest = parse(OLDEST_THAT_READS_NEWER_SESSIONS)
-        if parse(version) < oldest <= parse(active):
+        oldest = parse_version(OLDEST_THAT_READS_NEWER_SESSIONS)
+        if parse_version(version) < oldest <= parse_version(active):
             self.warnings.append(
                 f"{version} cannot read all sessions that {active} has written, and damages those that it resumes: "
                 f"{OLDEST_THAT_READS_NEWER_SESSIONS} is the oldest release that is safe to go back to"

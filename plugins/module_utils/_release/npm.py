@@ -163,7 +163,7 @@ def check_registry(registry: str) -> None:
         raise ValueError("registry must hold no credentials: give them as registry_token, or in .npmrc")
 
 
-def resolve(npm: Npm, version: str) -> str:
+def resolve_version(npm: Npm, version: str) -> str:
     """The exact version that a dist-tag, or a version, is on the registry. Raises NpmError."""
     done = _run(npm, ["view", f"{PACKAGE}@{version}", "version", "--json", _cache(npm.scratch)])
     if done.rc != 0:
@@ -174,7 +174,7 @@ def resolve(npm: Npm, version: str) -> str:
     return answer
 
 
-def install(npm: Npm, version: str, platform_package: str, prefix: str, cache: str) -> None:
+def install_release(npm: Npm, version: str, platform_package: str, prefix: str, cache: str) -> None:
     """Installs an exact version in npm's global layout below ``prefix``. Raises NpmError where npm gave up, or gave up
     the platform package or a file of it, which it says in its log alone."""
     arguments = [

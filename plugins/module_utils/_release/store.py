@@ -39,7 +39,7 @@ class Release(NamedTuple):
     retired: int
 
 
-class Store:
+class ReleaseStore:
     """All releases below one prefix, and the stable path that names the active one."""
 
     def __init__(self, prefix: str, bin_path: str, platform: Platform) -> None:

@@ -48,13 +48,13 @@ def check_checksum(checksum: str) -> tuple[str, bytes]:
     return algorithm, raw
 
 
-def check(tarballs: Sequence[Tarball]) -> None:
+def check_tarballs(tarballs: Sequence[Tarball]) -> None:
     """Raises TarballError where one cannot be read or has another digest."""
     for tarball in tarballs:
         _verify(tarball)
 
 
-def unpack(tarballs: Sequence[Tarball], version: str, platform: Platform, prefix: str) -> None:
+def unpack_release(tarballs: Sequence[Tarball], version: str, platform: Platform, prefix: str) -> None:
     """Lays out the release ``version`` in ``prefix``, an empty directory. Raises TarballError where the tarballs are
     not exactly the package of that version and, from 0.99 on, its platform package; OSError where the disk does not
     take them. Nothing is left in ``prefix`` then."""
@@ -71,7 +71,7 @@ def _unpack(tarballs: Sequence[Tarball], version: str, platform: Platform, prefi
     platform_version = f"{version}-{platform.suffix}"
     places = {version: os.path.join(modules, PACKAGE), platform_version: os.path.join(modules, platform.package)}
     manifests: dict[str, Manifest] = {}
-    check(tarballs)
+    check_tarballs(tarballs)
     for tarball in tarballs:
         tree = os.path.join(prefix, "unpacking")
         with _naming(tarball.path):

@@ -15,7 +15,7 @@ from subprocess import SubprocessError
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .._formats.specifier import satisfies
-from .._formats.version import parse, printed_version
+from .._formats.version import parse_version, printed_version
 from .._host import access
 from .._host.identity import Identity, current_identity
 from .._host.process import STANDARD_PATH, Completed
@@ -104,13 +104,13 @@ class Findings:
             pin = sdk["requires_cli"]
             pinned_by = f"the SDK {sdk['version']} in {sdk['path']}"
             try:
-                oldest = parse(str(pin).lstrip("^~=v"))
+                oldest = parse_version(str(pin).lstrip("^~=v"))
             except ValueError:
                 self.add("sdk", False, "", f"{pinned_by} pins {pin!r}, which is no version: install that SDK again")
                 return
             self.add(
                 "sdk",
-                parse(version) >= oldest,
+                parse_version(version) >= oldest,
                 f"{version} serves {pinned_by}, which pins {pin}",
                 f"{self.path} is {version}, older than {pin}, which {pinned_by} pins: install that release, or a newer "
                 "one",

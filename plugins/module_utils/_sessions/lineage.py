@@ -30,7 +30,7 @@ _MAX_BYTES = 2 * 2**20
 _HEADER = 2**18
 # A directory that has just changed may change again within a tick of the file system's clock, which does not show; and
 # whoever has just made a file may not have written to it.
-_SETTLED_SECONDS = 10.0
+_QUIET_SECONDS = 10.0
 
 # What each rollout depends on, by the name of its file; those that depend on nothing are left out.
 Ids = Dict[str, FrozenSet[str]]
@@ -125,7 +125,7 @@ class Directory:
             return
         if self._known:
             self._keep[self._path] = self._known
-        elif self._whole and time.time() - self._info.st_mtime > _SETTLED_SECONDS:
+        elif self._whole and time.time() - self._info.st_mtime > _QUIET_SECONDS:
             self._keep[self._path] = _Known(self._info.st_ino, self._info.st_mtime_ns, self._ids)
 
 

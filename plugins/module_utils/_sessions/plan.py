@@ -91,7 +91,7 @@ class Plan(NamedTuple):
     needed: list[Session]
 
 
-def kind_of(path: str) -> str:
+def session_kind(path: str) -> str:
     """What a session is, by its path below HOME: of Codex's a ``rollout``, an ``archived`` one, or a ``directory`` (the
     older layout); of Claude's a ``transcript``, or ``remains`` of a session that has none."""
     above, _slash, name = path.rpartition("/")

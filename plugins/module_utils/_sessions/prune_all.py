@@ -19,7 +19,7 @@ from .._formats.units import format_size, parse_age, parse_size
 from .._host.jobs import Channel, Job, Limits, Sink, run_jobs
 from .._host.proc import open_names
 from .._host.safefs import printable
-from .._workspaces.homes import Workspace, each_workspace
+from .._workspaces.homes import OpenedHome, each_home
 from .archive import ArchiveFiles
 from .plan import STORES, UUID, Rules
 from .prune_home import MAX_LISTED, HomePruner, Orders
@@ -41,7 +41,7 @@ _MAX_PARALLEL = 4
 _COUNTS = ("pruned", "pruned_bytes", "kept", "kept_bytes", "in_use", "needed")
 _SWEPT = ("swept", "swept_bytes")
 
-Work = Callable[[Workspace], Callable[["Channel | None"], "dict[str, Any]"]]
+Work = Callable[[OpenedHome], Callable[["Channel | None"], "dict[str, Any]"]]
 
 
 def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
@@ -59,7 +59,7 @@ def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
 
 
 def in_each_home(
-    root: str, names: Sequence[str] | None, work: Work, sink: Callable[[Workspace], Sink | None] | None = None
+    root: str, names: Sequence[str] | None, work: Work, sink: Callable[[OpenedHome], Sink | None] | None = None
 ) -> Iterator[dict[str, Any]]:
     """Runs ``work`` in every workspace, as its owner, and yields each result as it comes, with ``name``, ``path``,
     ``owner`` and ``problems`` added."""
@@ -67,7 +67,7 @@ def in_each_home(
     reports: dict[str, dict[str, Any]] = {}
 
     def jobs() -> Iterator[Job]:
-        for workspace in each_workspace(root, names):
+        for workspace in each_home(root, names):
             report = {"name": printable(workspace.name), "path": printable(workspace.path), "owner": "", "problems": []}
             if workspace.problem:
                 refused.append(dict(report, problems=[workspace.problem]))
@@ -90,11 +90,11 @@ def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str |
     open_ids = open_names(UUID)
     archives: dict[str, ArchiveFiles] = {}
 
-    def work(workspace: Workspace) -> Callable[[Channel | None], dict[str, Any]]:
+    def work(workspace: OpenedHome) -> Callable[[Channel | None], dict[str, Any]]:
         known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
         return lambda channel: HomePruner(workspace.fd, workspace.path, orders, known, channel).run()
 
-    def sink(workspace: Workspace) -> Sink | None:
+    def sink(workspace: OpenedHome) -> Sink | None:
         if archive is None or orders.dry_run:
             return None
         archives[printable(workspace.name)] = ArchiveFiles(archive, workspace.name)

@@ -34,7 +34,7 @@ _DAY = 86400.0
 _DELETE_SECONDS = 30.0
 _FALLBACK_SECONDS = 240.0
 
-Store = Union[CodexStore, ClaudeStore]
+SessionStore = Union[CodexStore, ClaudeStore]
 STORE_CLASSES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexStore, CLAUDE: ClaudeStore}
 
 
@@ -61,7 +61,7 @@ class HomePruner:
         self.orders = orders
         self.open_ids = open_ids
         self.archive = archive
-        self.stores: list[Store] = [STORE_CLASSES[name](self.home) for name in orders.stores]
+        self.stores: list[SessionStore] = [STORE_CLASSES[name](self.home) for name in orders.stores]
         self.counts = {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
         self.listed: list[Session] = []
         self.problems: list[str] = []
@@ -200,7 +200,7 @@ class HomePruner:
                 pass  # said, where it matters, when their rows are to go
         return found
 
-    def _remove(self, store: Store, sessions: list[Session]) -> list[Session]:
+    def _remove(self, store: SessionStore, sessions: list[Session]) -> list[Session]:
         """Removes what nobody has touched since it was planned; what went."""
         deleted: list[Session] = []
         try:
@@ -226,7 +226,7 @@ class HomePruner:
             self._problem(f"{store.name}: nothing more was pruned: {error}")
             return deleted
 
-    def _still_due(self, store: Store, due: list[Session]) -> list[Session]:
+    def _still_due(self, store: SessionStore, due: list[Session]) -> list[Session]:
         """Without those that were resumed, forked or opened since it was planned, and what these depend on."""
         running = store.in_use() | open_names(UUID).get(os.geteuid(), set())
         while True:
@@ -279,7 +279,7 @@ class HomePruner:
             deleted.append(session)
         return deleted
 
-    def _sweep(self, store: Store) -> None:
+    def _sweep(self, store: SessionStore) -> None:
         live = set(self.open_ids) | store.in_use()
         for path, size in list(store.leftovers(self.orders.now, live)):
             try:
@@ -329,7 +329,7 @@ class HomePruner:
 
 
 def _needed_by_others(
-    store: Store, parts: Mapping[str, tuple[str, ...]], spawned: Mapping[str, AbstractSet[str]]
+    store: SessionStore, parts: Mapping[str, tuple[str, ...]], spawned: Mapping[str, AbstractSet[str]]
 ) -> set[str]:
     """The sessions of ``parts`` that one which is not among them depends on, or that have another, newer file."""
     others = spawned.keys() - parts.keys()

@@ -12,11 +12,11 @@ from typing import AbstractSet, Any, Callable, Sequence
 from .._host.jobs import Channel
 from .._host.proc import open_names
 from .._host.safefs import printable
-from .._workspaces.homes import Workspace
+from .._workspaces.homes import OpenedHome
 from .home import Home
-from .plan import UUID, Tally, kind_of
+from .plan import UUID, Tally, session_kind
 from .prune_all import in_each_home
-from .prune_home import STORE_CLASSES, Store
+from .prune_home import STORE_CLASSES, SessionStore
 
 # Sessions of one workspace that a report names; all are counted.
 MAX_LISTED = 10_000
@@ -26,7 +26,7 @@ def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], detail
     """What the module ``codex_sessions_info`` documents."""
     open_ids = open_names(UUID) if details else {}
 
-    def work(workspace: Workspace) -> Callable[[Channel | None], dict[str, Any]]:
+    def work(workspace: OpenedHome) -> Callable[[Channel | None], dict[str, Any]]:
         known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
         return lambda channel: _survey_home(Home(workspace.fd), stores, details, known)
 
@@ -47,7 +47,7 @@ def _survey_home(home: Home, stores: Sequence[str], details: bool, open_ids: Abs
     report: dict[str, Any] = {"stores": {}, "problems": []}
     sessions: list[dict[str, Any]] = []
     for name in stores:
-        store: Store = STORE_CLASSES[name](home)
+        store: SessionStore = STORE_CLASSES[name](home)
         in_use = open_ids | store.in_use() if details else set()
         count = total = 0
         oldest = newest = None
@@ -64,7 +64,7 @@ def _survey_home(home: Home, stores: Sequence[str], details: bool, open_ids: Abs
                     {
                         "store": name,
                         "id": session,
-                        "kind": kind_of(parts[-1]),
+                        "kind": session_kind(parts[-1]),
                         "path": printable(parts[-1]),
                         "bytes": size,
                         "last_activity": activity,

@@ -228,7 +228,7 @@ class _Run:
         structured = None
         if status == "completed" and options["output_schema"] is not None:
             try:
-                structured = json_schema.parse(stream.final_response, options["output_schema"])
+                structured = json_schema.parse_response(stream.final_response, options["output_schema"])
             except ValueError as error:
                 status, message = "invalid_response", f"the final response does not fit output_schema: {error}"
         stderr = self._stderr

@@ -17,7 +17,7 @@ from .._host.safefs import kind_of, open_trusted, opened
 _LOOK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-class Workspace(NamedTuple):
+class OpenedHome(NamedTuple):
     """A HOME: ``fd`` is open on it, and the receiver's to close; where ``problem`` says why it cannot be worked on, it
     is not open."""
 
@@ -28,7 +28,7 @@ class Workspace(NamedTuple):
     problem: str = ""
 
 
-def each_workspace(root: str, names: Sequence[str] | None = None) -> Iterator[Workspace]:
+def each_home(root: str, names: Sequence[str] | None = None) -> Iterator[OpenedHome]:
     """The workspaces in ``root``: those of ``names``, or every directory but hidden ones.
 
     A HOME is taken by its directory, never through a link. One that belongs to root is nobody's workspace, and an
@@ -46,7 +46,7 @@ def each_workspace(root: str, names: Sequence[str] | None = None) -> Iterator[Wo
             yield _workspace(root, name, root_fd)
 
 
-def _workspace(root: str, name: str, root_fd: int) -> Workspace:
+def _workspace(root: str, name: str, root_fd: int) -> OpenedHome:
     try:
         fd = os.open(name, _LOOK, dir_fd=root_fd)
     except NotADirectoryError:
@@ -64,11 +64,11 @@ def _workspace(root: str, name: str, root_fd: int) -> Workspace:
     if problem:
         os.close(fd)
         return _refused(root, name, problem)
-    return Workspace(name, os.path.join(root, name), owner, fd)
+    return OpenedHome(name, os.path.join(root, name), owner, fd)
 
 
-def _refused(root: str, name: str, problem: str) -> Workspace:
-    return Workspace(name, os.path.join(root, name), Identity(-1, -1), -1, problem)
+def _refused(root: str, name: str, problem: str) -> OpenedHome:
+    return OpenedHome(name, os.path.join(root, name), Identity(-1, -1), -1, problem)
 
 
 def _is_directory(name: str, dir_fd: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Mapping
 from .._formats import toml_edit
 from .._host import safefs
 from .._host.identity import Identity
-from .request import Workspace
+from .request import WantedWorkspace
 
 # The mode of what is below a HOME, and of its config.toml.
 PRIVATE = 0o700
@@ -35,7 +35,7 @@ class Look:
         self._home_mode = stat.S_IFDIR | mode
         self._configs: dict[tuple[bytes, int], bool] = {}
 
-    def is_settled(self, workspace: Workspace, owner: Identity) -> bool:
+    def is_unchanged(self, workspace: WantedWorkspace, owner: Identity) -> bool:
         """Whether all is as it should be. No says nothing yet."""
         if self._root_fd is None:
             return False

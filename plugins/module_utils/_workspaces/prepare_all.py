@@ -16,29 +16,28 @@ from typing import NamedTuple, Sequence
 
 from .._formats.text import abridged
 from .._host import fan_out, proc, safefs
-from .._host import users as users_
 from .._host.identity import Identity
-from . import look as look_
-from . import request as request_
+from .._host.users import Users
+from .look import PRIVATE, Look
 from .report import HOME, Change, Refused
-from .request import Workspace
+from .request import WantedWorkspace, shared_uids
 
 ROOT_MODE = 0o711
 
 
-class Request(NamedTuple):
+class WorkspacesRequest(NamedTuple):
     """What is asked for. ``mode`` is a HOME's; ``check`` only looks."""
 
     root: str
-    workspaces: Sequence[Workspace]
-    mode: int = look_.PRIVATE
+    workspaces: Sequence[WantedWorkspace]
+    mode: int = PRIVATE
     create_users: bool = False
     shared_uids: bool = False
     force: bool = False
     check: bool = False
 
 
-class Outcome(NamedTuple):
+class WorkspacesOutcome(NamedTuple):
     """What was done: to the root directory, and by the workspaces' names. A workspace may have both changes and a
     failure. ``created_users`` are names."""
 
@@ -49,40 +48,40 @@ class Outcome(NamedTuple):
     warnings: list[str]
 
 
-def run(request: Request) -> Outcome:
+def prepare_all(request: WorkspacesRequest) -> WorkspacesOutcome:
     """Brings all workspaces into the state that is asked for. One that cannot be stops no other; only what is wrong
     with the root directory itself raises OSError, or Refused."""
     if os.geteuid() == 0:
         os.setgroups([])
-    outcome = Outcome([], {}, {}, [], [])
+    outcome = WorkspacesOutcome([], {}, {}, [], [])
     present = [workspace for workspace in request.workspaces if workspace.present]
     absent = [workspace for workspace in request.workspaces if not workspace.present]
     root_fd = _open_root(request, bool(present), outcome.root_changes)
     try:
         owned = _owners(request, present, root_fd, outcome)
-        look = look_.Look(root_fd, request.mode)
+        look = Look(root_fd, request.mode)
         # Mostly there is nothing to do. Looking alone needs no order, so it is shared out.
-        unsettled = fan_out.filtered(owned, lambda each: not look.is_settled(*each))
-        if unsettled or absent:
-            _settle(request, root_fd, unsettled, absent, outcome)
+        to_change = fan_out.filtered(owned, lambda each: not look.is_unchanged(*each))
+        if to_change or absent:
+            _change(request, root_fd, to_change, absent, outcome)
     finally:
         if root_fd is not None:
             os.close(root_fd)
     return outcome
 
 
-def _settle(
-    request: Request,
+def _change(
+    request: WorkspacesRequest,
     root_fd: int | None,
-    unsettled: Sequence[tuple[Workspace, Identity]],
-    absent: Sequence[Workspace],
-    outcome: Outcome,
+    to_change: Sequence[tuple[WantedWorkspace, Identity]],
+    absent: Sequence[WantedWorkspace],
+    outcome: WorkspacesOutcome,
 ) -> None:
     # Not by a run that finds nothing to do: each compiles anew what it imports.
     from . import prepare_one
 
     preparation = prepare_one.Preparation(root_fd, request.mode, request.check)
-    for workspace, owner in unsettled:
+    for workspace, owner in to_change:
         changes: list[Change] = []
         try:
             preparation.prepare(workspace, owner, changes)
@@ -94,7 +93,7 @@ def _settle(
         busy = {} if request.force else proc.processes_by_user()
         for workspace in absent:
             try:
-                if prepare_one.remove(root_fd, workspace.name, busy, request.check):
+                if prepare_one.remove_home(root_fd, workspace.name, busy, request.check):
                     outcome.changes[workspace.name] = [Change(HOME, "removed")]
             except (OSError, Refused) as error:
                 outcome.failures[workspace.name] = _reason(error)
@@ -107,7 +106,7 @@ def _reason(error: Exception) -> str:
 # The root directory and the owners
 
 
-def _open_root(request: Request, needed: bool, changes: list[Change]) -> int | None:
+def _open_root(request: WorkspacesRequest, needed: bool, changes: list[Change]) -> int | None:
     """The root directory, brought into its owner and mode; None where it does not exist and is not to be made."""
     try:
         fd = safefs.open_trusted(request.root)
@@ -133,16 +132,16 @@ def _open_root(request: Request, needed: bool, changes: list[Change]) -> int | N
 
 
 def _owners(
-    request: Request, present: Sequence[Workspace], root_fd: int | None, outcome: Outcome
-) -> list[tuple[Workspace, Identity]]:
+    request: WorkspacesRequest, present: Sequence[WantedWorkspace], root_fd: int | None, outcome: WorkspacesOutcome
+) -> list[tuple[WantedWorkspace, Identity]]:
     """Who each workspace belongs to; for those that nobody can have, a failure is noted."""
-    users = users_.Users()
+    users = Users()
     planned: dict[str, Identity] = {}
     problems: dict[str, str] = {}
     if request.create_users:
         planned, problems = _create_missing(request, present, root_fd, users, outcome.created_users)
         if planned or problems:
-            users = users_.Users()
+            users = Users()
     owners = []
     privileged = os.geteuid() == 0
     for workspace in present:
@@ -153,7 +152,7 @@ def _owners(
             owners.append((workspace, _owner(workspace, known, users, privileged)))
         except Refused as error:
             outcome.failures[workspace.name] = str(error)
-    shared = request_.shared_uids((workspace.name, owner.uid) for workspace, owner in owners)
+    shared = shared_uids((workspace.name, owner.uid) for workspace, owner in owners)
     if shared and not request.shared_uids:
         shown = [f"UID {uid}: {abridged(names, limit=3)}" for uid, names in shared.items()]
         outcome.warnings.append(
@@ -164,10 +163,14 @@ def _owners(
 
 
 def _create_missing(
-    request: Request, present: Sequence[Workspace], root_fd: int | None, users: users_.Users, created: list[str]
+    request: WorkspacesRequest,
+    present: Sequence[WantedWorkspace],
+    root_fd: int | None,
+    users: Users,
+    created: list[str],
 ) -> tuple[dict[str, Identity], dict[str, str]]:
     """Makes the users that workspaces name and that do not exist; who they are, and why others cannot be made."""
-    missing: dict[str, Workspace] = {}
+    missing: dict[str, WantedWorkspace] = {}
     for workspace in present:
         user = workspace.user
         if user is not None and user not in missing and users.named(user) is None:
@@ -181,13 +184,13 @@ def _create_missing(
         new_users.WantedUser(user, first.uid, first.gid, os.path.join(request.root, first.name))
         for user, first in missing.items()
     ]
-    new, problems = new_users.plan(wanted, _numbers_in_use(present, root_fd))
+    new, problems = new_users.assign_numbers(wanted, _numbers_in_use(present, root_fd))
     problems.update({} if request.check else new_users.create(new))
     created.extend(user.name for user in new if user.name not in problems)
     return {user.name: Identity(user.uid, user.gid, user.name) for user in new}, problems
 
 
-def _numbers_in_use(present: Sequence[Workspace], root_fd: int | None) -> set[int]:
+def _numbers_in_use(present: Sequence[WantedWorkspace], root_fd: int | None) -> set[int]:
     """UIDs and GIDs of workspaces, which need no passwd entry: a new user must not come into their HOMEs."""
     numbers = {number for workspace in present for number in (workspace.uid, workspace.gid) if number is not None}
     if root_fd is not None:
@@ -199,7 +202,7 @@ def _numbers_in_use(present: Sequence[Workspace], root_fd: int | None) -> set[in
     return numbers
 
 
-def _owner(workspace: Workspace, known: Identity | None, users: users_.Users, privileged: bool) -> Identity:
+def _owner(workspace: WantedWorkspace, known: Identity | None, users: Users, privileged: bool) -> Identity:
     """``known`` is the user that the workspace names."""
     if workspace.user is not None:
         if known is None:

@@ -24,7 +24,7 @@ from .._host.identity import Identity
 from .._host.new_files import new_directory
 from .look import CONFIG_MODE, PRIVATE, REMEMBERED_CONFIG, REMEMBERED_CONFIGS
 from .report import CONFIG, HOME, Change, Refused
-from .request import Workspace
+from .request import WantedWorkspace
 
 CODEX = ".codex"
 SESSIONS = ".codex/sessions"
@@ -47,7 +47,7 @@ class Preparation:
         # What becomes of a config.toml: most workspaces have the same one.
         self._edits: dict[tuple[bytes, int], tuple[bytes, list[Change]]] = {}
 
-    def prepare(self, workspace: Workspace, owner: Identity, changes: list[Change]) -> None:
+    def prepare(self, workspace: WantedWorkspace, owner: Identity, changes: list[Change]) -> None:
         """Raises OSError, Refused or TomlError; ``changes`` then says what was done before."""
         home = codex = sessions = None
         try:
@@ -157,7 +157,7 @@ class Preparation:
         return known
 
 
-def _config_changes(edits: Sequence[toml_edit.Change]) -> list[Change]:
+def _config_changes(edits: Sequence[toml_edit.KeyChange]) -> list[Change]:
     changes = []
     for edit in edits[:_SHOWN_KEYS]:
         what = f"{_shown(edit.key)} {'removed' if edit.after is None else 'set'}"
@@ -197,7 +197,7 @@ def _is_still(codex: int, info: os.stat_result | None) -> bool:
     )
 
 
-def remove(root_fd: int, name: str, busy: Mapping[int, Sequence[int]], check: bool) -> bool:
+def remove_home(root_fd: int, name: str, busy: Mapping[int, Sequence[int]], check: bool) -> bool:
     """Removes a HOME; False where there is none. Raises OSError, or Refused where one of the ``busy`` owns it."""
     try:
         info = os.stat(name, dir_fd=root_fd, follow_symlinks=False)

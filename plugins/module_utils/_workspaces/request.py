@@ -19,7 +19,7 @@ _KEYS = {"name", "state", "user", "uid", "gid", "config"}
 _MODE = re.compile(r"0?[0-7]{3}")
 
 
-class Workspace(NamedTuple):
+class WantedWorkspace(NamedTuple):
     """One HOME. Its owner is ``user``, or ``uid`` with ``gid``; a workspace to remove needs none."""
 
     name: str
@@ -37,22 +37,22 @@ class InvalidRequest(ValueError):
         super().__init__(abridged(problems, "; "))
 
 
-def parse_json(text: str, defaults: Mapping[str, Any]) -> list[Workspace]:
-    """``parse`` for JSON text, as it is or packed."""
+def read_workspaces_json(text: str, defaults: Mapping[str, Any]) -> list[WantedWorkspace]:
+    """``read_workspaces`` for JSON text, as it is or packed."""
     try:
         items = json.loads(packing.unpack(text))
     except ValueError as error:
         raise InvalidRequest([f"the workspaces are not valid JSON: {error}"]) from None
-    return parse(items, defaults)
+    return read_workspaces(items, defaults)
 
 
-def parse(items: Any, defaults: Mapping[str, Any]) -> list[Workspace]:
+def read_workspaces(items: Any, defaults: Mapping[str, Any]) -> list[WantedWorkspace]:
     """The workspaces that a list of mappings (``name``, ``state``, ``user``, ``uid``, ``gid``, ``config``) describes,
     each with its own configuration over ``defaults``. Raises InvalidRequest with everything that is wrong."""
     if not isinstance(items, (list, tuple)):
         raise InvalidRequest([f"the workspaces are not a list, but {type(items).__name__}"])
     problems: list[str] = []
-    found: dict[str, Workspace] = {}
+    found: dict[str, WantedWorkspace] = {}
     default_config = _checked_config(defaults, "config", problems)
     for item in items:
         if not isinstance(item, dict):
@@ -77,7 +77,7 @@ def _parse_one(
     defaults: Mapping[str, Any],
     default_config: Mapping[str, Any],
     problems: list[str],
-) -> Workspace:
+) -> WantedWorkspace:
     get = item.get
     if not item.keys() <= _KEYS:
         problems.append(
@@ -106,7 +106,7 @@ def _parse_one(
         config = _checked_config(toml_edit.merge(defaults, own), f"the config of workspace {name!r}", problems)
     else:
         problems.append(f"the config of workspace {name!r} is no mapping")
-    return Workspace(name, state == "present", user, uid, gid, config)
+    return WantedWorkspace(name, state == "present", user, uid, gid, config)
 
 
 def _number(name: str, what: str, value: Any, problems: list[str]) -> int | None:
@@ -150,7 +150,7 @@ def shared_uids(owners: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
 
 def _checked_config(config: Mapping[str, Any], what: str, problems: list[str]) -> Mapping[str, Any]:
     try:
-        toml_document.parse(toml.dumps(config))
+        toml_document.parse_toml(toml.dumps(config))
     except ValueError as error:
         problems.append(f"{what} cannot be written as TOML: {error}")
     return config
