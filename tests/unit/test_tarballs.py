@@ -277,12 +277,12 @@ def test_what_is_huge_costs_little_memory(lab: Lab, name: str) -> None:
 ON_OLDEST = """
 import json, os, sys
 from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS
-from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack
+from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack_release
 
 prefix, version, table = json.load(sys.stdin)
 for path, checksum in table:
     try:
-        unpack([Tarball(path, checksum)], version, PLATFORMS["x86_64"], prefix)
+        unpack_release([Tarball(path, checksum)], version, PLATFORMS["x86_64"], prefix)
         print("unpacked")
     except TarballError as error:
         print(error)
