@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):  # the last to end, where several processes run the tests
         for path in _left_by_the_cli() - LEFT_BEFORE:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What of ``make test`` could not run here, for its last words."""
+    part = Path(config.args[0]).name
+    if part in ("unit", "system"):
+        skipped = terminalreporter.getreports("skipped")
+        reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+        path = CHECKOUT / ".cache" / "not-run" / part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{reason} ({count} of tests/{part})\n" for reason, count in sorted(reasons.items())))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,8 @@
 """Runs ``ansible-test sanity`` on a copy of the checkout at the path it insists on.
 
-Usage: run.py WORKDIR [ANSIBLE-TEST-OPTION...]
+Usage: run.py [--core 2.17] [--interpreter PYTHON] WORKDIR [ANSIBLE-TEST-OPTION...]
+
+Without --core it is the ansible-core beside this Python, without --interpreter this Python that runs it.
 
 ansible-test takes a collection only below ``ansible_collections/<namespace>/<name>``, and no link. It also fetches
 pip's bootstrap script from a server of its own; a stand-in that runs pip's wheel from the configured index does the
@@ -9,6 +11,8 @@ same work without a further host. Its virtual environments stay in WORKDIR, so t
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
 import shutil
@@ -16,9 +20,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ansible_test
-
 CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / "tests"))
+from support.cores import OWN, python_with  # noqa: E402
+
+ABOUT = "import ansible_test, json, sys; print(json.dumps([ansible_test.__path__[0], *sys.version_info[:2]]))"
 BOOTSTRAP = """\
 import sys
 
@@ -42,9 +48,9 @@ def copy_checkout(target: Path) -> None:
     subprocess.run(["git", "init", "--quiet", target], check=True)
 
 
-def put_pip_bootstrap(home: Path) -> None:
+def put_pip_bootstrap(home: Path, ansible_test: str) -> None:
     """The stand-in for pip's bootstrap script, of each version that this ansible-test may ask for."""
-    source = Path(ansible_test.__path__[0], "_internal/python_requirements.py").read_text()
+    source = Path(ansible_test, "_internal/python_requirements.py").read_text()
     for version in re.findall(r"\bpip='([\d.]+)'", source):
         script = home / ".ansible/test/cache" / f"get_pip_{version.replace('.', '_')}.py"
         if not script.exists():
@@ -55,18 +61,26 @@ def put_pip_bootstrap(home: Path) -> None:
             script.write_text(BOOTSTRAP.format(wheel=str(wheels / f"pip-{version}-py3-none-any.whl")))
 
 
-def main(workdir: Path, *options: str) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--core", default=OWN)
+    parser.add_argument("--interpreter", default=sys.executable)
+    parser.add_argument("workdir", type=Path)
+    chosen, options = parser.parse_known_args()
+    workdir = chosen.workdir.absolute()
     target = workdir / "ansible_collections/alive/codex"
     home = workdir / "home"
     copy_checkout(target)
-    put_pip_bootstrap(home)
+    python = python_with(chosen.core, chosen.interpreter)
+    ansible_test, major, minor = json.loads(subprocess.check_output([python, "-c", ABOUT]))
+    put_pip_bootstrap(home, ansible_test)
     # Version managers' shims answer to every python3.x and then fail; ansible-test must not find them.
     path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if Path(part).name != "shims")
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    command = [Path(sys.executable).with_name("ansible-test"), "sanity", "--local", "--python", python, *options]
+    path = os.pathsep.join((str(python.parent), path))
+    command = [python.with_name("ansible-test"), "sanity", "--local", "--python", f"{major}.{minor}", *options]
     environment = {**os.environ, "HOME": str(home), "PATH": path}
     return subprocess.run(command, cwd=target, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).absolute(), *sys.argv[2:]))
+    sys.exit(main())
