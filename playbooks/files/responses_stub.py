@@ -597,14 +597,16 @@ def main() -> None:
         sys.exit(f"responses_stub: cannot listen on {options.bind}:{options.port}: {error.strerror}")
     if options.background:
         go_to_background(server.server_address[1])
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: server.stopping.set())
+    # Awaited, not handled: a handler that sets what the main thread waits for can wait for that thread for ever.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     if not options.background:
         announce(server.server_address[1], os.getpid())
-    while not server.stopping.wait(0.2):
+    while signal.sigtimedwait(ends, 0.2) is None:
         if options.parent and start_time(options.parent) != born:
-            server.stopping.set()
+            break
+    server.stopping.set()
 
 
 if __name__ == "__main__":

@@ -321,3 +321,4 @@ def test_in_the_background_it_says_where_it_listens() -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{where['port']}/v1/models", timeout=10) as response:
         assert response.status == 200
     os.kill(where["pid"], signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{where['pid']}").exists())
