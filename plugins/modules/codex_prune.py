@@ -155,7 +155,8 @@ problems:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import OPTIONS, orders_from, prune
+from ansible_collections.alive.codex.plugins.module_utils._sessions.options import OPTIONS
+from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import orders_from, prune
 
 
 def diff_of(result: dict[str, Any]) -> dict[str, str]:

@@ -103,7 +103,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import OPTIONS
+from ansible_collections.alive.codex.plugins.module_utils._sessions.options import OPTIONS
 from ansible_collections.alive.codex.plugins.module_utils._sessions.survey import survey
 
 
@@ -118,7 +118,7 @@ def main() -> None:
     params = module.params
     try:
         result = survey(params["root"], params["workspaces"], params["stores"], params["details"])
-    except OSError as error:
+    except (ValueError, OSError) as error:
         module.fail_json(msg=f"the workspaces cannot be read: {error}")
     for problem in result["problems"]:
         module.warn(problem)

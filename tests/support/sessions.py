@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.alive.codex.plugins.module_utils._sessions import options as options_
 from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_all
 
 from support.packages import CODEX_VERSION, native_codex
@@ -160,7 +161,7 @@ class Workspace:
 
 def prune(root: Path, dry_run: bool = False, **options: Any) -> dict[str, Any]:
     """The pruner, as the module and the script call it."""
-    given = {name: spec.get("default") for name, spec in prune_all.OPTIONS.items()}
+    given = {name: spec.get("default") for name, spec in options_.OPTIONS.items()}
     given.update({"codex_path": str(native_codex()), **options})
     return prune_all.prune(str(root), given["workspaces"], prune_all.orders_from(given, dry_run), given["archive"])
 

@@ -132,19 +132,43 @@ def test_a_second_run_at_the_same_time_is_turned_away(start, home, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("content", "said"),
     [
-        ({"max_age": "30 days"}, "is not an age"),
-        ({"max_age": 30}, "max_age must be of type str"),
-        ({"max_bytes": "much"}, "is not a size"),
-        ({"keep_last": -1}, "must not be negative"),
-        ({"maxage": "30d"}, "must be a mapping of"),
-        ({"stores": ["gemini"]}, "stores"),
-        ({"log_dir": None}, "log_dir is missing"),
+        (b'{"log_dir": "/l", "max_age": null}', 'max_age must be of type str, such as "30d", not null'),
+        (b'{"log_dir": "/l", "workspaces": [1]}', "each of workspaces must be of type str, not 1"),
+        (b'{"log_dir": "/l", "keep_last": -1}', "keep_last must not be negative"),
+        (b'{"log_dir": "/l", "root": "/\\ud800"}', "root must be a path without control characters"),
+        (b'{"log_dir": "/l", "\\ud800": 1}', '"\\ud800" is no option'),
+        (b"\xff", "it must be JSON in UTF-8"),
+        (b"[" * 100_000, "nested too deep"),
+        (b"x" * (2**20 + 1), "more than the 1048576 that are read"),
     ],
 )
-def test_a_configuration_that_makes_no_sense_is_refused(start, config, said):
-    assert said in start("--test-config", check=2, **config).stderr
+def test_a_configuration_that_makes_no_sense_is_refused_in_one_line(script, tmp_path, content, said):
+    """What else makes none: tests/unit/test_prune_options.py."""
+    place = tmp_path / "prune.json"
+    place.write_bytes(content)
+    assert said in refusal(script, place)
+
+
+def test_what_is_no_file_is_refused_in_one_line(script, tmp_path):
+    assert "is a directory, not a regular file" in refusal(script, tmp_path)
+    assert "is a directory, not a regular file" in refusal(script, Path("/"))
+    assert "missing\\n\\udcff cannot be read: No such file or directory" in refusal(
+        script, tmp_path / "missing\n\udcff"
+    )
+    os.mkfifo(tmp_path / "fifo")
+    assert "is a FIFO, not a regular file" in refusal(script, tmp_path / "fifo")
+
+
+def refusal(script: Path, config: Path) -> str:
+    """The one line that ``--test-config`` says, without a word of Python's."""
+    argv = [PYTHON, "-I", script, "--test-config", "--config", config]
+    end = subprocess.run(argv, capture_output=True, text=True, cwd="/", env={}, check=False)
+    assert (end.returncode, end.stdout) == (2, "")
+    [line] = end.stderr.splitlines()
+    assert line.startswith(f"alive-codex-prune: nothing was pruned: {str(config)[:20]}")
+    return line
 
 
 def test_a_missing_root_is_told(start):

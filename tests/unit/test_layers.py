@@ -18,7 +18,7 @@ FOUNDATIONS = {"_host", "_formats"}  # know no domain, nor each other
 # A domain knows no other domain, but for:
 SIDEWAYS = {("_sessions", "_workspaces.homes")}
 # What takes and returns plain values, besides all of _formats.
-PURE = {"_turn": {"argv", "events"}, "_sessions": {"plan"}, "_workspaces": {"request", "report"}}
+PURE = {"_turn": {"argv", "events"}, "_sessions": {"options", "plan"}, "_workspaces": {"request", "report"}}
 HOST_MODULES = {
     *("ctypes", "fcntl", "grp", "io", "multiprocessing", "os", "pathlib", "pwd", "resource", "select", "selectors"),
     *("shutil", "signal", "socket", "sqlite3", "subprocess", "syslog", "tempfile", "threading", "time"),

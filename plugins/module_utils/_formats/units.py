@@ -10,8 +10,9 @@ import re
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_AGE = re.compile(r"([0-9]+)([smhdw])")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+# As many digits as a float holds: more make no sense, and too many an error of Python's own.
+_AGE = re.compile(r"([0-9]{1,15})([smhdw])")
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
 def parse_age(text: str) -> float | None:
@@ -20,7 +21,7 @@ def parse_age(text: str) -> float | None:
         return None
     match = _AGE.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is not an age: give a number with s, m, h, d or w, such as 30d, or 0 for off")
+        raise ValueError(f"{text[:40]!r} is not an age: give a number with s, m, h, d or w, such as 30d, or 0 for off")
     return float(int(match.group(1)) * _SECONDS[match.group(2)])
 
 
@@ -29,7 +30,7 @@ def parse_size(text: str) -> int | None:
     ValueError."""
     match = _SIZE.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is not a size: give a number with K, M, G or T, such as 10G, or 0 for off")
+        raise ValueError(f"{text[:40]!r} is not a size: give a number with K, M, G or T, such as 10G, or 0 for off")
     return int(float(match.group(1)) * _BYTES[match.group(2).upper()]) or None
 
 

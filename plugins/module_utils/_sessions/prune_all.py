@@ -15,28 +15,16 @@ import time
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from .._formats.text import counted
-from .._formats.units import format_size, parse_age, parse_size
+from .._formats.units import format_size
 from .._host.jobs import Channel, Job, Limits, Sink, run_jobs
 from .._host.proc import open_names
 from .._host.safefs import printable
 from .._workspaces.homes import OpenedHome, each_home
 from .archive import ArchiveFiles
-from .plan import STORES, UUID, Rules
+from .options import rules_of
+from .plan import UUID
 from .prune_home import MAX_LISTED, HomePruner, Orders
 
-# The options of the module, and so the keys of the script's configuration.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "root": {"type": "path", "default": "/var/lib/claude-sessions"},
-    "workspaces": {"type": "list", "elements": "str"},
-    "stores": {"type": "list", "elements": "str", "choices": list(STORES), "default": list(STORES)},
-    "max_age": {"type": "str", "default": "30d"},
-    "keep_last": {"type": "int", "default": 0},
-    "max_bytes": {"type": "str", "default": "0"},
-    "sweep": {"type": "bool", "default": True},
-    "archive": {"type": "path"},
-    "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
-    "now": {"type": "float"},
-}
 _MAX_PARALLEL = 4
 _COUNTS = ("pruned", "pruned_bytes", "kept", "kept_bytes", "in_use", "needed")
 _SWEPT = ("swept", "swept_bytes")
@@ -46,11 +34,9 @@ Work = Callable[[OpenedHome], Callable[["Channel | None"], "dict[str, Any]"]]
 
 def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
     """What the options ask for. Raises ValueError where one makes no sense."""
-    if options["keep_last"] < 0:
-        raise ValueError("keep_last must not be negative")
     return Orders(
         stores=tuple(dict.fromkeys(options["stores"])),
-        rules=Rules(parse_age(options["max_age"]), options["keep_last"], parse_size(options["max_bytes"])),
+        rules=rules_of(options),
         sweep=options["sweep"],
         now=time.time() if options["now"] is None else options["now"],
         dry_run=dry_run,

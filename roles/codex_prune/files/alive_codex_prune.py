@@ -25,51 +25,40 @@ from ansible_collections.alive.codex.plugins.module_utils._host.safefs import (
     open_own,
     open_trusted,
     opened,
+    printable,
     read_file,
     replace_file,
 )
-from ansible_collections.alive.codex.plugins.module_utils._sessions.plan import STORES
-from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import (
-    OPTIONS,
-    orders_from,
-    prune,
-    summary,
-)
+from ansible_collections.alive.codex.plugins.module_utils._sessions import options
+from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import orders_from, prune, summary
 
 CONFIG = "/etc/alive-codex-prune.json"
 LOG = "runs.log"
 LAST = "last.json"
 LOCK = "lock"
 MAX_LOG = 2**20
+MAX_CONFIG = 2**20
 KEPT_LOGS = 4
 # Administrators of root's group may read.
 LOG_MODE = 0o640
 LOG_DIRECTORY_MODE = 0o750
 EX_TEMPFAIL = 75
-TYPES: dict[str, Any] = {"path": str, "str": str, "int": int, "bool": bool, "list": list, "float": (int, float)}
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """The options in the file, checked. Root believes only what nobody else can write."""
-    directory, name = os.path.split(os.path.abspath(path))
-    with opened(open_trusted(directory)) as dir_fd:
-        content, info = read_file(name, dir_fd, 2**20)
+    """The options in the file, checked. Root believes only what nobody else can write. Raises ValueError."""
+    try:
+        directory, name = os.path.split(os.path.abspath(path))
+        with opened(open_trusted(directory)) as dir_fd:
+            content, info = read_file(name or ".", dir_fd, MAX_CONFIG)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; name a configuration with --config") from error
     if info.st_uid not in (0, os.geteuid()) or info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(f"{path} must belong to root and be writable by nobody else")
-    config = json.loads(content)
-    specs = dict(OPTIONS, log_dir={"type": "path"})
-    if not isinstance(config, dict) or config.keys() - specs.keys():
-        raise ValueError(f"{path} must be a mapping of {', '.join(sorted(specs))}")
-    for name, spec in specs.items():
-        value = config.setdefault(name, spec.get("default"))
-        if value is not None and not isinstance(value, TYPES[spec["type"]]):
-            raise ValueError(f"{path}: {name} must be of type {spec['type']}, not {value!r}")
-    if not set(map(str, config["stores"])) <= set(STORES):
-        raise ValueError(f"{path}: stores must be of {', '.join(STORES)}, not {config['stores']!r}")
-    if config["log_dir"] is None:
-        raise ValueError(f"{path}: log_dir is missing")
-    orders_from(config, dry_run=True)
-    return config
+        raise ValueError(f"{path} must belong to root and be writable by nobody else: chown root, chmod 644")
+    try:
+        return options.read_config(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def record(result: dict[str, Any], started: float, dir_fd: int) -> None:
@@ -95,6 +84,7 @@ def record(result: dict[str, Any], started: float, dir_fd: int) -> None:
 
 def complain(text: str) -> None:
     """To whoever started this: cron mails it."""
+    text = printable(text)
     syslog.syslog(syslog.LOG_ERR, text)
     print(f"alive-codex-prune: {text}", file=sys.stderr)
 
