@@ -21,21 +21,20 @@ description:
     lost, it ends after O(grace_period).
 author:
   - Alive maintainers (@alive)
-extends_documentation_fragment: [alive.codex.workspaces]
+extends_documentation_fragment:
+  - alive.codex.attributes
+  - alive.codex.workspaces
 attributes:
   check_mode:
     support: full
-    description: Returns the argument vector and touches nothing.
+    details: Returns the argument vector and touches nothing.
   diff_mode:
     support: none
-    description: What a turn changes is not known before it has run.
+    details: What a turn changes is not known before it has run.
   async:
+    description: Can run as an asynchronous task.
     support: full
-    description: Events are not shown while an asynchronous task runs.
-  platform:
-    platforms: linux
-    support: full
-    description: Linux on x86_64 and aarch64.
+    details: Events are not shown while it runs.
 options:
   prompt:
     description:

@@ -39,17 +39,13 @@ options:
   user:
     description: As whom it runs, as a name, a UID, or C(UID:GID). The default is V(nobody) for root.
     type: str
+extends_documentation_fragment:
+  - alive.codex.attributes
 attributes:
   check_mode:
-    description: Can run in check mode, and says then what it would change.
     support: full
   diff_mode:
-    description: Shows what it changes.
     support: full
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: linux
 author:
   - Alive maintainers (@alive)
 """

@@ -64,18 +64,16 @@ options:
       - The time to count ages from, in seconds since the epoch.
       - If not given, the clock of the host. Meant for tests.
     type: float
-extends_documentation_fragment: [alive.codex.workspaces, alive.codex.sessions]
+extends_documentation_fragment:
+  - alive.codex.attributes
+  - alive.codex.workspaces
+  - alive.codex.sessions
 attributes:
   check_mode:
     support: full
-    description: Reports what would be pruned, and removes nothing.
   diff_mode:
     support: full
-    description: Shows the sessions that are removed, at most 1000.
-  platform:
-    support: full
-    platforms: linux
-    description: Runs on Linux.
+    details: Lists the sessions that are removed, at most 1000.
 seealso:
   - module: alive.codex.codex_sessions_info
   - ref: alive.codex.codex_prune <ansible_collections.alive.codex.codex_prune_role>

@@ -82,19 +82,15 @@ options:
     description: Seconds that npm may take, and that another run, or somebody's own npm, is waited for.
     type: int
     default: 900
-extends_documentation_fragment: [alive.codex.npm]
+extends_documentation_fragment:
+  - alive.codex.attributes
+  - alive.codex.npm
 attributes:
   check_mode:
-    description: Can run in check mode, and says then what it would change.
     support: full
     details: A dist-tag, and a version that is not installed, are looked up in the registry.
   diff_mode:
-    description: Shows what it changes.
     support: full
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: linux
 notes:
   - Install scripts of packages are never run.
   - npm gets the task's C(environment), so proxy variables, V(NODE_EXTRA_CA_CERTS) and the like belong there.

@@ -19,18 +19,11 @@ options:
     description: Whether to name each session, at most 10000 of each workspace.
     type: bool
     default: false
-extends_documentation_fragment: [alive.codex.workspaces, alive.codex.sessions]
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing in either mode.
-  diff_mode:
-    support: N/A
-    description: Changes nothing.
-  platform:
-    support: full
-    platforms: linux
-    description: Runs on Linux.
+extends_documentation_fragment:
+  - alive.codex.attributes
+  - alive.codex.attributes.info_module
+  - alive.codex.workspaces
+  - alive.codex.sessions
 seealso:
   - module: alive.codex.codex_prune
 """

@@ -33,19 +33,16 @@ options:
     description: Seconds that npm may take, and that another run is waited for.
     type: int
     default: 900
-extends_documentation_fragment: [alive.codex.npm]
+extends_documentation_fragment:
+  - alive.codex.attributes
+  - alive.codex.npm
 attributes:
   check_mode:
-    description: Can run in check mode, and says then what it would download.
     support: full
     details: A dist-tag, and a version that is not there, are looked up in the registry.
   diff_mode:
-    description: Shows what it changes. There is nothing to show of an archive.
     support: none
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: linux
+    details: There is nothing to show of an archive.
 seealso:
   - module: alive.codex.codex_release
 author:

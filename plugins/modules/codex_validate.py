@@ -52,17 +52,9 @@ options:
     description: Whether a problem fails the task. Otherwise it is only reported.
     type: bool
     default: true
-attributes:
-  check_mode:
-    description: Can run in check mode, and says then what it would say otherwise.
-    support: full
-  diff_mode:
-    description: Shows what it changes. It changes nothing.
-    support: none
-  platform:
-    description: Where it runs.
-    support: full
-    platforms: linux
+extends_documentation_fragment:
+  - alive.codex.attributes
+  - alive.codex.attributes.info_module
 seealso:
   - module: alive.codex.codex_release
 author:

@@ -78,18 +78,15 @@ options:
       - Whether to remove a HOME also while its owner runs processes. These are not ended.
     type: bool
     default: false
-extends_documentation_fragment: [alive.codex.workspaces]
+extends_documentation_fragment:
+  - alive.codex.attributes
+  - alive.codex.workspaces
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change, without changing anything.
     support: full
   diff_mode:
-    description: Returns what changes, per workspace and path, old and new values of managed settings included.
     support: full
-  platform:
-    description: Target systems.
-    support: full
-    platforms: linux
+    details: Lists what changes, per workspace and path, old and new values of managed settings included.
 notes:
   - Managed settings are shown by C(--diff), so keep secrets out of them, or set C(diff) to V(false) on the task.
 seealso:

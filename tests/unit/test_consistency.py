@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -71,18 +73,49 @@ def test_what_is_installed_by_default_is_proven():
     assert oldest <= default <= newest
 
 
-def documentation(kind: str, name: str):
-    text = (CHECKOUT / f"plugins/{kind}/{name}.py").read_text()
-    return yaml.safe_load(re.findall(r'DOCUMENTATION = r"""\n(.*?)^"""', text, re.S | re.M)[0])
+def documentation(path: str) -> dict[str, Any]:
+    """What a plugin says of itself, without what the fragments say that it extends."""
+    [text] = re.findall(r'^DOCUMENTATION = r"""\n(.*?)^"""', (CHECKOUT / path).read_text(), re.S | re.M)
+    return yaml.safe_load(text)
+
+
+def fragment(name: str) -> dict[str, Any]:
+    """A fragment by the name that modules extend: ``alive.codex.<file>``, or ``alive.codex.<file>.<part of it>``."""
+    file, _dot, part = name.removeprefix("alive.codex.").partition(".")
+    source = (CHECKOUT / f"plugins/doc_fragments/{file}.py").read_text()
+    [text] = re.findall(rf'^    {part.upper() or "DOCUMENTATION"} = r"""\n(.*?)^"""', source, re.S | re.M)
+    return yaml.safe_load(text)
+
+
+def extended(module: str) -> list[str]:
+    return documentation(f"plugins/modules/{module}.py").get("extends_documentation_fragment", [])
 
 
 def test_an_action_group_is_the_modules_of_one_documentation_fragment():
     """What ``module_defaults`` give to a group, each member must take: none may be there that lacks an option."""
-    fragments = {path.stem: [] for path in (CHECKOUT / "plugins/doc_fragments").glob("*.py")}
-    for module in MODULES:
-        for fragment in documentation("modules", module).get("extends_documentation_fragment", []):
-            fragments[fragment.removeprefix("alive.codex.")].append(module)
-    assert load(CHECKOUT / "meta/runtime.yml")["action_groups"] == fragments
+    groups = {
+        path.stem: [module for module in MODULES if f"alive.codex.{path.stem}" in extended(module)]
+        for path in (CHECKOUT / "plugins/doc_fragments").glob("*.py")
+        if fragment(path.stem)["options"]
+    }
+    assert load(CHECKOUT / "meta/runtime.yml")["action_groups"] == groups
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_nothing_again_that_a_fragment_says(module):
+    """It may describe an option of a fragment in other words, where it does more with it; an attribute, not."""
+    assert "alive.codex.attributes" in extended(module)
+    own = documentation(f"plugins/modules/{module}.py")
+    for shared in map(fragment, extended(module)):
+        options, attributes = (set(said(shared.get(part))) for part in ("options", "attributes"))
+        assert options & set(said(own.get("options"))) == set()
+        assert {each[:2] for each in attributes} & {each[:2] for each in said(own.get("attributes"))} == set()
+
+
+def said(about: dict[str, dict[str, Any]] | None) -> Iterator[tuple[str, str, str]]:
+    """All that is said of options or attributes: of which, what, and how."""
+    for name, facts in (about or {}).items():
+        yield from ((name, key, str(value)) for key, value in facts.items())
 
 
 def test_the_readme_names_everything_the_collection_has():
