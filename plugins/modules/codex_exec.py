@@ -250,15 +250,6 @@ options:
     type: str
     choices: [events, none]
     default: events
-  _detach:
-    description:
-      - Set by the action alone, which watches the turn in place of the module.
-    type: bool
-  _secrets:
-    description:
-      - Set by the action alone, which passes O(api_key) and O(env) in memory where the arguments would be written to
-        a file.
-    type: path
 notes:
   - For tenants that are not trusted, use O(workspace) as root, not C(become_user). What watches the turn and ends all
     its processes then belongs to root. With C(become_user) it is a process of the tenant's own, which the model's
@@ -404,235 +395,36 @@ argv:
   returned: when the turn ran, and in check mode
 """
 
-import contextlib
 import json
-import os
-import resource
-import select
-import signal
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._host import access
-from ansible_collections.alive.codex.plugins.module_utils._turn import argv as argv_
-from ansible_collections.alive.codex.plugins.module_utils._turn import lease, prepare, run
-
-SPEC: dict[str, Any] = {
-    "prompt": {"type": "str"},
-    "prompt_src": {"type": "path"},
-    "input": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "type": {"type": "str", "choices": ["text", "local_image"], "required": True},
-            "text": {"type": "str"},
-            "path": {"type": "str"},
-        },
-        "required_if": [("type", "text", ["text"]), ("type", "local_image", ["path"])],
-    },
-    "images": {"type": "list", "elements": "str"},
-    "images_src": {"type": "list", "elements": "path"},
-    "workspace": {"type": "str"},
-    "root": {"type": "path", "default": "/var/lib/claude-sessions"},
-    "home": {"type": "path"},
-    "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
-    "thread_id": {"type": "str"},
-    "thread_missing": {"type": "str", "choices": ["fail", "start"], "default": "fail"},
-    "thread_source": {"type": "str"},
-    "model": {"type": "str"},
-    "model_reasoning_effort": {"type": "str"},
-    "sandbox_mode": {"type": "str", "choices": ["read-only", "workspace-write", "danger-full-access"]},
-    "approval_policy": {"type": "str", "choices": ["never", "on-request", "on-failure", "untrusted"]},
-    "working_directory": {"type": "str"},
-    "additional_directories": {"type": "list", "elements": "str"},
-    "skip_git_repo_check": {"type": "bool", "default": False},
-    "network_access_enabled": {"type": "bool"},
-    "web_search_mode": {"type": "str", "choices": ["disabled", "cached", "live"]},
-    "web_search_enabled": {"type": "bool"},
-    "output_schema": {"type": "dict"},
-    "output_schema_src": {"type": "path"},
-    "cyber_access_program": {"type": "str"},
-    "config": {"type": "dict"},
-    "config_overrides": {"type": "list", "elements": "str"},
-    "extra_args": {"type": "list", "elements": "str"},
-    "base_url": {"type": "str"},
-    "api_key": {"type": "str", "no_log": True},
-    "protect_api_key": {"type": "bool", "default": False, "no_log": False},
-    "env": {"type": "dict", "no_log": True},
-    "limits": {"type": "dict"},
-    "timeout": {"type": "float"},
-    "idle_timeout": {"type": "float"},
-    "grace_period": {"type": "float", "default": 30},
-    "events": {"type": "str", "choices": ["all", "items", "none"], "default": "all"},
-    "max_bytes": {"type": "int", "default": 1048576},
-    "events_path": {"type": "path"},
-    "show": {"type": "str", "choices": ["events", "none"], "default": "events"},
-    # Set by the action, which polls the supervisor instead of having this process wait, and offers api_key and env on a
-    # FIFO where Ansible would write these arguments to a file.
-    "_detach": {"type": "bool"},
-    "_secrets": {"type": "path", "no_log": False},
-}
+from ansible_collections.alive.codex.plugins.module_utils._turn import lease, options, prepare, supervisor
 
 
 def main() -> None:
     module = AnsibleModule(
-        SPEC,
+        {**options.SPEC, **options.PRIVATE_SPEC},
         supports_check_mode=True,
-        mutually_exclusive=[("workspace", "home"), ("output_schema", "output_schema_src")],
-        required_one_of=[("prompt", "prompt_src", "input")],
+        mutually_exclusive=options.MUTUALLY_EXCLUSIVE,
+        required_one_of=options.REQUIRED_ONE_OF,
     )
-    if module.params["_secrets"] is not None and not module.check_mode:
-        module.params.update(json.loads(lease.read_secrets(module.params["_secrets"])))
-    _keep_job_private(module)
+    params = module.params
+    if params["_secrets"] is not None and not module.check_mode:
+        params.update(json.loads(lease.read_secrets(params["_secrets"])))
+    for warning in [] if params["_detach"] else supervisor.keep_job_private():
+        module.warn(warning)
     # Ansible would blot out each value of env wherever it stands in the result, a PATH or a "1" as well.
-    module.no_log_values = {secret.decode() for secret in run.secrets_of(module.params)}
+    module.no_log_values = {secret.decode() for secret in options.secrets_of(params["api_key"], params["env"])}
     try:
-        _check(module.params)
+        wanted = options.read(params)
         if module.check_mode:
-            module.exit_json(**_preview(module.params))
-        _run(module)
-    except prepare.CannotRun as error:
-        options = module.params
-        module.fail_json(msg=str(error), status="spawn_failed", reason=None, thread_id=options["thread_id"])
-
-
-def _keep_job_private(module: AnsibleModule) -> None:
-    """Ansible writes the result of an async task with the umask. Its own directory for that becomes its user's alone;
-    another one, which may hold other things, is not changed, but told of."""
-    directory = os.path.expanduser(os.environ.get("ANSIBLE_ASYNC_DIR", ""))
-    if module.params["_detach"] or not os.path.isdir(directory):
-        return  # it is no async task
-    if access.open_to_others(directory):
-        if os.path.basename(directory) == ".ansible_async" and os.stat(directory).st_uid == os.geteuid():
-            os.chmod(directory, 0o700)
-        else:
-            module.warn(f"other users may read the result of this task in {directory}: chmod 700 {directory}")
-
-
-def _check(options: dict[str, Any]) -> None:
-    if sum(options[name] is not None for name in ("prompt", "prompt_src", "input")) > 1:
-        raise prepare.CannotRun("give one of prompt, prompt_src and input, not several")
-    for name in ("prompt_src", "output_schema_src"):
-        if options[name] is not None:
-            raise prepare.CannotRun(f"{name} is read on the control node: run this as a task, not the module by itself")
-    for name in ("timeout", "idle_timeout", "grace_period", "max_bytes"):
-        if options[name] is not None and options[name] <= 0:
-            raise prepare.CannotRun(f"{name} must be more than 0")
-    if options["grace_period"] <= lease.POLL_SECONDS:
-        raise prepare.CannotRun(f"grace_period must be more than the {lease.POLL_SECONDS} s between two signs of life")
-    if options["events_path"] is not None and not os.path.isabs(options["events_path"]):
-        raise prepare.CannotRun(f"events_path must be an absolute path, not {options['events_path']}")
-    for name, value in (options["limits"] or {}).items():
-        if not hasattr(resource, f"RLIMIT_{name.upper()}"):
-            raise prepare.CannotRun(f"limits: this system has no limit {name!r}")
-        if not str(value).isdecimal():
-            raise prepare.CannotRun(f"limits: {name} must be a whole number, not {value!r}")
-        options["limits"][name] = int(value)
-    for name, value in (options["env"] or {}).items():
-        if isinstance(value, (bool, dict, list, type(None))):
-            raise prepare.CannotRun(f"env: {name} must be a string, not {type(value).__name__}; quote it")
-        options["env"][name] = str(value)
-
-
-def _preview(options: dict[str, Any]) -> dict[str, Any]:
-    schema = None if options["output_schema"] is None else "schema.json"
-    given = argv_.read_input(options)
-    try:
-        argv = argv_.build_argv(options["codex_path"], options, (*given.images, *(options["images_src"] or ())), schema)
-    except ValueError as error:
-        raise prepare.CannotRun(str(error)) from error
-    return {
-        "changed": False,
-        "status": "not_run",
-        "reason": None,
-        "thread_id": options["thread_id"],
-        "argv": argv,
-    }
-
-
-def _run(module: AnsibleModule) -> None:
-    """Starts the supervisor, and returns where it can be polled, or waits for its result."""
-    options = module.params
-    verbose = module._verbosity > 0
-    directory = lease.make_directory(access.temporary_directory())
-    try:
-        turn, warnings = prepare.prepare(options, directory)
-    except BaseException:
-        lease.remove_directory(directory)
-        raise
+            module.exit_json(**prepare.preview(wanted))
+        result, warnings = supervisor.start_turn(wanted, bool(params["_detach"]), verbose=module._verbosity > 0)
+    except options.CannotRun as error:
+        module.fail_json(msg=str(error), status="spawn_failed", reason=None, thread_id=params["thread_id"])
     for warning in warnings:
         module.warn(warning)
-    if options["_detach"]:
-        pid = os.fork()
-        if pid == 0:
-            _supervise(turn, directory, verbose, [], lambda: lease.Detached(directory, options["grace_period"]))
-        with open(os.path.join(directory, "pid"), "w", encoding="ascii") as file:
-            file.write(str(pid))
-        # What the action goes by is as it is read here: the task's own arguments may be strings, or left to a default.
-        watch = {name: options[name] for name in ("grace_period", "max_bytes", "show", "thread_id", "workspace")}
-        module.exit_json(changed=True, watch={"directory": directory, **watch})
-    # What is written to the lifeline does not matter: that it closes, when this process ends, does.
-    lifeline_read, lifeline_write = os.pipe()
-    result_read, result_write = os.pipe()
-    if os.fork() == 0:
-        keep = [lifeline_read, result_write]
-        _supervise(turn, directory, verbose, keep, lambda: lease.Attached(lifeline_read, result_write))
-    os.close(lifeline_read)
-    os.close(result_write)
-    result = json.loads(_wait(result_read, lifeline_write) or b"{}")
-    if not result:
-        module.fail_json(
-            msg="the turn's supervisor died; look for the out-of-memory killer", status="aborted", reason=None
-        )
     module.exit_json(**result)
-
-
-def _supervise(turn: run.Turn, directory: str, verbose: bool, keep: list[int], make_link: Any) -> None:
-    """The rest of the supervisor's life. It holds nothing of the module's, whose connection would stay open."""
-    code = 1
-    try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in (0, 1, 2):
-            os.dup2(null, fd)
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) not in keep and int(name) != turn.events_fd:
-                with contextlib.suppress(OSError):
-                    os.close(int(name))
-        link = make_link()
-        link.deliver(run.run_turn(turn, link, verbose))
-        code = 0
-    finally:
-        lease.remove_directory(directory)
-        os._exit(code)
-
-
-def _wait(result: int, lifeline: int) -> bytes:
-    """Reads the result to its end. Where this process is to end, or nobody can take its output any more, the lifeline
-    is closed; the supervisor then ends the turn, and its result still comes."""
-
-    def let_go(*_unused: Any) -> None:
-        nonlocal lifeline
-        if lifeline >= 0:
-            os.close(lifeline)
-            lifeline = -1
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, let_go)
-    poller = select.poll()
-    poller.register(result, select.POLLIN)
-    poller.register(1, 0)  # errors and hang-ups are always told
-    chunks: list[bytes] = []
-    while True:
-        ready = dict(poller.poll())
-        if 1 in ready:
-            poller.unregister(1)
-            let_go()
-        if result in ready:
-            chunk = os.read(result, 1024 * 1024)
-            if not chunk:
-                return b"".join(chunks)
-            chunks.append(chunk)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ansible_collections.alive.codex.plugins.module_utils._turn import events as turn_events
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease
-from ansible_collections.alive.codex.plugins.module_utils._turn import run as run_
+from ansible_collections.alive.codex.plugins.module_utils._turn import run as turn_run
 from ansible_collections.alive.codex.plugins.module_utils._turn.supervise import READ_BYTES
+from ansible_collections.alive.codex.plugins.module_utils._turn.tenant import Tenant
 from support.stub import FAKE_KEY
-from support.turns import DEFAULTS
+from support.turns import DEFAULTS, wanted
 
 from bench.harness import Claim, Side
 
@@ -62,9 +63,9 @@ def parse(data: bytes) -> float:
 
 def read(data: bytes, directory: Path) -> float:
     """What the supervisor does with all of it, while somebody watches."""
-    options = {**DEFAULTS, "prompt": "x", "api_key": FAKE_KEY}
-    turn = run_.Turn(options, run_.Tenant(None, None), ["codex"], {}, "x", (), None, None)
-    run = run_._Run(turn, turn.argv, lease.Detached(str(directory), 30.0), False)
+    options = wanted(prompt="x", api_key=FAKE_KEY)
+    turn = turn_run.Turn(options, Tenant(None, None), ["codex"], {}, (), None, None)
+    run = turn_run._Run(turn, turn.argv, lease.Detached(str(directory), 30.0), False)
     start = time.process_time()
     for offset in range(0, len(data), READ_BYTES):
         run._take_stdout(data[offset : offset + READ_BYTES])

@@ -13,31 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils._turn import prepare, run
+from ansible_collections.alive.codex.plugins.module_utils._turn import options, prepare, run
 
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
 
 TENANT = 61235
 
-OMITTED = """
-prompt prompt_src input images images_src workspace home thread_id thread_source model model_reasoning_effort
-sandbox_mode approval_policy working_directory additional_directories network_access_enabled web_search_mode
-web_search_enabled output_schema output_schema_src cyber_access_program config config_overrides extra_args base_url
-api_key env limits timeout idle_timeout events_path
-"""
-DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(OMITTED.split()),
-    "root": "/var/lib/claude-sessions",
-    "codex_path": "/usr/local/bin/codex",
-    "thread_missing": "fail",
-    "skip_git_repo_check": False,
-    "protect_api_key": False,
-    "grace_period": 30.0,
-    "events": "all",
-    "max_bytes": 1 << 20,
-    "show": "events",
-}
+DEFAULTS: dict[str, Any] = {name: rule.get("default") for name, rule in options.SPEC.items()}
+
+
+def wanted(**given: Any) -> options.TurnOptions:
+    """The turn that these options of the module ask for, each of the type that it has. Raises CannotRun."""
+    return options.read({**DEFAULTS, **given})
 
 
 class Unwatched:
@@ -58,14 +46,14 @@ class Unwatched:
         pass
 
 
-def turn(**options: Any) -> dict[str, Any]:
+def turn(**given: Any) -> dict[str, Any]:
     """One turn with these options of the module. To be called in a process of its own: see ``isolated``."""
     with tempfile.TemporaryDirectory(prefix="alive-codex-test-") as inputs:
         os.chmod(inputs, 0o711)
         try:
-            prepared, warnings = prepare.prepare({**DEFAULTS, **options}, inputs)
-        except prepare.CannotRun as error:
-            return {"status": "spawn_failed", "msg": str(error), "thread_id": options.get("thread_id")}
+            prepared, warnings = prepare.prepare(wanted(**given), inputs)
+        except options.CannotRun as error:
+            return {"status": "spawn_failed", "msg": str(error), "thread_id": given.get("thread_id")}
         result = run.run_turn(prepared, Unwatched())
         result["warnings"] = [*warnings, *result.get("warnings", [])]
         return result

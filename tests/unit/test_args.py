@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._turn import argv
+from ansible_collections.alive.codex.plugins.module_utils._turn import argv, overrides
 from hypothesis import given
 from hypothesis import strategies as st
+from support.turns import wanted
 
 
 def test_every_option_has_its_place() -> None:
     options = {
+        "codex_path": "/codex",
+        "prompt": "x",
         "config": {"a": {"b": 1}, "empty": {}},
         "config_overrides": ["raw=true"],
         "base_url": "http://x/v1",
@@ -29,7 +32,7 @@ def test_every_option_has_its_place() -> None:
         "extra_args": ["--new-flag"],
         "thread_id": "T",
     }
-    assert " ".join(argv.build_argv("/codex", options, ["i.png"], "/s.json")) == (
+    assert " ".join(argv.build_argv(wanted(**options), ["i.png"], "/s.json")) == (
         "/codex exec --experimental-json --config a.b=1 --config empty={} --config raw=true "
         '--config openai_base_url="http://x/v1" --model m --sandbox read-only --cd /w --add-dir /a --add-dir /b '
         "--skip-git-repo-check --output-schema /s.json --cyber-access-program standard "
@@ -41,7 +44,10 @@ def test_every_option_has_its_place() -> None:
 
 def test_the_key_joins_what_is_excluded_already() -> None:
     options = {"config": {"shell_environment_policy": {"exclude": ["AWS_*"]}}, "protect_api_key": True}
-    assert argv.build_argv("c", options)[-1] == 'shell_environment_policy.exclude=["AWS_*", "CODEX_API_KEY"]'
+    assert (
+        argv.build_argv(wanted(prompt="x", **options))[-1]
+        == 'shell_environment_policy.exclude=["AWS_*", "CODEX_API_KEY"]'
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,23 +59,23 @@ def test_the_key_joins_what_is_excluded_already() -> None:
     ],
 )  # fmt: skip
 def test_floats_are_printed_as_javascript_prints_them(number: float, text: str) -> None:
-    assert argv.flatten_config({"n": number}) == [f"n={text}"]
+    assert overrides.flatten({"n": number}) == [f"n={text}"]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_survives(number: float) -> None:
-    [override] = argv.flatten_config({"n": number})
+    [override] = overrides.flatten({"n": number})
     assert float(override[2:]) == number
 
 
 def test_keys_that_look_like_indices_come_first() -> None:
-    assert argv.flatten_config({"b": 1, "10": 2, "2": 3, "01": 4}) == ["2=3", "10=2", "b=1", "01=4"]
+    assert overrides.flatten({"b": 1, "10": 2, "2": 3, "01": 4}) == ["2=3", "10=2", "b=1", "01=4"]
 
 
 @pytest.mark.parametrize("config", [{"": 1}, {"a": None}, {"a": [{"": 2}]}, {"a": float("inf")}, {"a": {1}}])
 def test_what_has_no_form_is_refused(config: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="config"):
-        argv.flatten_config(config)
+        overrides.flatten(config)
 
 
 def test_parts_become_a_prompt_and_images() -> None:
@@ -78,14 +84,15 @@ def test_parts_become_a_prompt_and_images() -> None:
         {"type": "local_image", "path": "a.png"},
         {"type": "text", "text": "two"},
     ]
-    assert argv.read_input({"input": parts, "images": ["b.png"]}) == ("one\n\ntwo", ("a.png", "b.png"))
+    options = wanted(input=parts, images=["b.png"])
+    assert (options.prompt, options.images) == ("one\n\ntwo", ("a.png", "b.png"))
 
 
 def test_the_environment_is_replaced_or_inherited_and_added_to() -> None:
     inherited = {"PATH": "/bin", "X": "1"}
     sdk = {"CODEX_INTERNAL_ORIGINATOR_OVERRIDE": "codex_sdk_ts"}
-    assert argv.build_environment({}, inherited) == {**inherited, **sdk}
-    options = {"env": {"A": "b"}, "api_key": "sk-fake", "base_url": "http://x"}
+    assert argv.build_environment(wanted(prompt="x"), inherited) == {**inherited, **sdk}
+    options = wanted(prompt="x", env={"A": "b"}, api_key="sk-fake", base_url="http://x")
     assert argv.build_environment(options, inherited) == {"A": "b", **sdk, "CODEX_API_KEY": "sk-fake"}
     old = argv.build_environment(options, inherited, base_url_setting=False)
     assert old["OPENAI_BASE_URL"] == "http://x"

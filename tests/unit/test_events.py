@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._turn import events
+from ansible_collections.alive.codex.plugins.module_utils._turn.describe import describe, terminal_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,7 +57,7 @@ def test_any_json_passes_and_the_result_can_be_sent(values: list[Any], keep: str
     for value in values:
         if value is not None:
             stream.feed(json.dumps(value).encode())
-            assert events.describe(value) is None or isinstance(events.describe(value, verbose=True), str)
+            assert describe(value) is None or isinstance(describe(value, verbose=True), str)
     json.dumps([stream.events, stream.items, stream.errors], allow_nan=False, ensure_ascii=False).encode()
 
 
@@ -105,7 +106,7 @@ def test_errors_are_noted_and_not_fatal() -> None:
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=500))
 def test_nothing_that_moves_a_cursor_reaches_the_terminal(text: str) -> None:
-    shown = events.printable(text)
+    shown = terminal_line(text)
     assert len(shown) <= 200 and shown.isprintable()
     assert not set(shown) & set("\x1b\x9b\n\r\x07\x7f\u202e\u2028")
 
@@ -125,6 +126,6 @@ def test_events_are_described_in_a_line() -> None:
         "completed: 9 tokens in (4 cached), 3 out": {"type": "turn.completed", "usage": usage},
         "failed: quota": {"type": "turn.failed", "error": {"message": "quota"}},
     }
-    assert {events.describe(event): event for event in told.values()} == told
-    assert events.describe({"type": "turn.started"}) is None
-    assert events.describe({"type": "turn.started"}, verbose=True) == "turn.started"
+    assert {describe(event): event for event in told.values()} == told
+    assert describe({"type": "turn.started"}) is None
+    assert describe({"type": "turn.started"}, verbose=True) == "turn.started"

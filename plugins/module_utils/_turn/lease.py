@@ -26,9 +26,8 @@ import time
 from typing import Any, Iterator, Protocol, Sequence
 
 from .._host.new_files import new_file, write_file
+from .options import POLL_SECONDS
 
-# A poll waits so long on the target for something to tell.
-POLL_SECONDS = 2
 # What a poll exits with where it finds no directory, and where it finds a dead supervisor.
 RC_GONE = 44
 RC_DEAD = 45
@@ -271,6 +270,6 @@ def end_script(directory: str) -> str:
     )
 
 
-def bury_script(directory: str) -> str:
+def cleanup_script(directory: str) -> str:
     """Removes what a supervisor left that was killed. Its PID may be another process's by now."""
     return f"rm -rf {shlex.quote(directory)}"

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""All that comes before a turn of the Codex CLI on this host: who runs it, and what it is given.
-
-``options`` is always the module's parameters.
-"""
+"""All that comes before a turn of the Codex CLI on this host: what it is given, and what there is to warn of."""
 
 from __future__ import annotations
 
@@ -15,87 +12,65 @@ import os
 import re
 import shutil
 import stat
-from typing import Any, Mapping
+from typing import Any
 
 from .._formats import json_schema
 from .._formats.specifier import satisfies
 from .._host.access import check_program, planted
-from .._host.identity import Identity, acting_as, current_identity, identity_of
+from .._host.identity import Identity, acting_as
 from .._host.new_files import new_file
 from .._host.process import bare_environment
-from . import argv as argv_
-from .run import Tenant, Turn, cli_version
+from .argv import API_KEY, BASE_URL_SETTING_SINCE, build_argv, build_environment
+from .options import CannotRun, TurnOptions
+from .run import Turn
+from .tenant import Tenant, cli_version, find_tenant
 
 SYSTEM_CONFIG = "/etc/codex/config.toml"
 
 
-class CannotRun(Exception):
-    """The turn cannot be started; says why and what to do."""
+def prepare(options: TurnOptions, inputs: str) -> tuple[Turn, list[str]]:
+    """A turn that is ready to run, and warnings. ``inputs`` is a directory for files that the CLI is to read.
 
-
-def find_tenant(options: Mapping[str, Any]) -> Tenant:
-    """Who runs the turn, by ``workspace`` or ``home``. Raises CannotRun."""
-    home = options["home"]
-    if options["workspace"] is not None:
-        name = options["workspace"]
-        if name in ("", ".", "..") or "/" in name or "\0" in name:
-            raise CannotRun(f"workspace {name!r} is not the name of a directory below {options['root']}")
-        home = os.path.join(options["root"], name)
-    if home is None:
-        return Tenant(None, None)
-    try:
-        status = os.stat(home, follow_symlinks=False)
-    except OSError as error:
-        raise CannotRun(
-            f"the workspace's HOME {home} cannot be used: {error.strerror}; prepare it with codex_workspaces"
-        ) from None
-    if not stat.S_ISDIR(status.st_mode):
-        raise CannotRun(f"the workspace's HOME {home} is not a directory")
-    if os.geteuid() == 0:
-        if status.st_uid == 0 or status.st_gid == 0:
-            raise CannotRun(
-                f"the workspace's HOME {home} belongs to {status.st_uid}:{status.st_gid}: no turn is run with root's "
-                "user or group; give it to the workspace's own user with codex_workspaces"
-            )
-        return Tenant(identity_of(status.st_uid, status.st_gid), home)
-    if status.st_uid != os.geteuid():
-        raise CannotRun(
-            f"the workspace's HOME {home} belongs to UID {status.st_uid}, and this is UID {os.geteuid()}: become root, "
-            "or that user"
-        )
-    return Tenant(None, home)
-
-
-def prepare(options: Mapping[str, Any], inputs: str) -> tuple[Turn, list[str]]:
-    """All that comes before the start, and warnings. ``inputs`` is a directory for files the CLI is to read.
-    Raises CannotRun."""
+    Raises CannotRun.
+    """
     tenant = find_tenant(options)
-    runner = tenant.identity or current_identity()
+    runner = tenant.runner()
     if runner.uid == 0:
         _check_what_root_trusts(options, runner)
-    given = argv_.read_input(options)
-    images = (*given.images, *_copy_images(options, inputs, tenant))
+    images = (*options.images, *_copy_images(options, inputs, tenant))
     schema_file = _write_schema(options, inputs, tenant)
-    inherited = dict(os.environ) if tenant.home is None else bare_environment(runner, tenant.home)
+    inherited = dict(os.environ)
     if tenant.home is not None:
-        inherited["TMPDIR"] = "/tmp"
-    env = argv_.build_environment(options, inherited, _knows_base_url_setting(options, tenant, runner))
-    try:
-        argv = argv_.build_argv(options["codex_path"], options, images, schema_file)
-    except ValueError as error:
-        raise CannotRun(str(error)) from error
-    turn = Turn(options, tenant, argv, env, given.prompt, images, schema_file, _open_events(options, tenant))
+        inherited = {**bare_environment(runner, tenant.home), "TMPDIR": "/tmp"}
+    env = build_environment(options, inherited, _knows_base_url_setting(options, tenant))
+    argv = build_argv(options, images, schema_file)
+    turn = Turn(options, tenant, argv, env, images, schema_file, _open_events(options, tenant))
     return turn, _warnings(options, tenant)
 
 
-def _check_what_root_trusts(options: Mapping[str, Any], root: Identity) -> None:
-    """A turn of root's own runs nobody else's program, and by default works where nobody else has put anything."""
+def preview(options: TurnOptions) -> dict[str, Any]:
+    """The module's result in check mode: the argument vector, with what would be copied by the names that it has."""
+    schema_file = None if options.output_schema is None else "schema.json"
+    return {
+        "changed": False,
+        "status": "not_run",
+        "reason": None,
+        "thread_id": options.thread_id,
+        "argv": build_argv(options, (*options.images, *options.images_src), schema_file),
+    }
+
+
+def _check_what_root_trusts(options: TurnOptions, root: Identity) -> None:
+    """A turn of root's own runs nobody else's program, and by default works where nobody else has put anything.
+
+    Raises CannotRun.
+    """
     with contextlib.suppress(FileNotFoundError):  # the start says so
         try:
-            check_program(options["codex_path"], root)
+            check_program(options.codex_path, root)
         except PermissionError as error:
-            raise CannotRun(f"codex_path {options['codex_path']}: {error.strerror}") from None
-    problem = planted(".") if options["working_directory"] is None else None
+            raise CannotRun(f"codex_path {options.codex_path}: {error.strerror}") from None
+    problem = None if options.working_directory else planted(".")
     if problem:
         raise CannotRun(
             f"root's turn would work in {os.getcwd()}, where another user could put something ({problem}): give the "
@@ -103,16 +78,16 @@ def _check_what_root_trusts(options: Mapping[str, Any], root: Identity) -> None:
         )
 
 
-def _warnings(options: Mapping[str, Any], tenant: Tenant) -> list[str]:
+def _warnings(options: TurnOptions, tenant: Tenant) -> list[str]:
     found = []
-    if options["env"] is not None and "PATH" not in options["env"]:
+    if options.env is not None and "PATH" not in options.env:
         found.append("env replaces the whole environment and has no PATH: the model's commands will find no programs")
-    if options["api_key"] and not options["protect_api_key"] and not _host_protects_key():
+    if options.api_key and not options.protect_api_key and not _host_protects_key():
         found.append(
             f"api_key is in the environment of every command that the model runs: nothing in {SYSTEM_CONFIG} excludes "
-            f"{argv_.API_KEY}; set it there with the role codex_cli, or give protect_api_key: true"
+            f"{API_KEY}; set it there with the role codex_cli, or give protect_api_key: true"
         )
-    for keyword in json_schema.unsupported(options["output_schema"]):
+    for keyword in json_schema.unsupported(options.output_schema):
         found.append(f"output_schema: {keyword} is not checked here")
     return found
 
@@ -132,25 +107,25 @@ def _host_protects_key() -> bool:
     )
 
 
-def _knows_base_url_setting(options: Mapping[str, Any], tenant: Tenant, runner: Identity) -> bool:
-    if not options["base_url"]:
+def _knows_base_url_setting(options: TurnOptions, tenant: Tenant) -> bool:
+    if not options.base_url:
         return True
-    version = cli_version(options["codex_path"], tenant, runner)
-    return version is None or satisfies(version, f">={argv_.BASE_URL_SETTING_SINCE}")
+    version = cli_version(options.codex_path, tenant)
+    return version is None or satisfies(version, f">={BASE_URL_SETTING_SINCE}")
 
 
-def _write_schema(options: Mapping[str, Any], inputs: str, tenant: Tenant) -> str | None:
-    if options["output_schema"] is None:
+def _write_schema(options: TurnOptions, inputs: str, tenant: Tenant) -> str | None:
+    if options.output_schema is None:
         return None
     path = os.path.join(inputs, "schema.json")
     with open(_new_input(path, tenant), "wb") as file:
-        file.write(json.dumps(options["output_schema"]).encode("ascii"))
+        file.write(json.dumps(options.output_schema).encode("ascii"))
     return path
 
 
-def _copy_images(options: Mapping[str, Any], inputs: str, tenant: Tenant) -> list[str]:
+def _copy_images(options: TurnOptions, inputs: str, tenant: Tenant) -> list[str]:
     paths = []
-    for number, source in enumerate(options["images_src"] or []):
+    for number, source in enumerate(options.images_src):
         path = os.path.join(inputs, f"image-{number}{os.path.splitext(source)[1]}")
         try:
             with open(source, "rb") as image, open(_new_input(path, tenant), "wb") as file:
@@ -169,10 +144,10 @@ def _new_input(path: str, tenant: Tenant) -> int:
     return fd
 
 
-def _open_events(options: Mapping[str, Any], tenant: Tenant) -> int | None:
+def _open_events(options: TurnOptions, tenant: Tenant) -> int | None:
     """``events_path``, opened as the tenant, as root it could be any file that a link names; emptied, and for its user
     alone. Somebody else's file is left as it is: its owner could read what is written."""
-    path = options["events_path"]
+    path = options.events_path
     if path is None:
         return None
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY

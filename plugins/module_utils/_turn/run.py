@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import re
-import resource
 import signal
 import time
-from typing import Any, Mapping, NamedTuple
+from typing import Any, NamedTuple
 
 from .._formats import json_schema
-from .._formats import version as versions
 from .._host.descriptors import write_all
-from .._host.identity import Identity, current_identity
-from .._host.process import bare_environment, run
-from . import argv as argv_
 from . import events
+from .argv import build_argv, well_formed
+from .describe import describe
 from .lease import CANCELLED, EXPIRED, Link
+from .options import TurnOptions
 from .supervise import Caller, Command, Ending, supervise
+from .tenant import Tenant, cli_version
 
 STDERR_BYTES = 64 * 1024
 # Strings of the items that go to the control node while the turn runs.
 SHOWN_LENGTH = 2000
-VERSION_SECONDS = 20
 
 TIMEOUT = "timeout"
 IDLE_TIMEOUT = "idle_timeout"
@@ -35,24 +33,15 @@ BAD_LINE = "bad_line"
 _THREAD_GONE = re.compile(r"no rollout found for thread id", re.IGNORECASE)
 _THREAD_BUSY = re.compile(r"already has an active writer", re.IGNORECASE)
 _UNKNOWN_FLAG = re.compile(r"unexpected argument '([^']+)'|invalid value '[^']*' for '([^' ]+)")
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE", re.IGNORECASE)
-
-
-class Tenant(NamedTuple):
-    """Who runs the turn. ``identity`` None: whoever the module is. ``home`` None: the environment is the caller's."""
-
-    identity: Identity | None
-    home: str | None
 
 
 class Turn(NamedTuple):
-    """Everything a supervisor needs for one turn; ``options`` are the module's."""
+    """Everything that a supervisor needs for one turn."""
 
-    options: Mapping[str, Any]
+    options: TurnOptions
     tenant: Tenant
     argv: list[str]
     env: dict[str, str]
-    prompt: str
     images: tuple[str, ...]
     schema_file: str | None
     events_fd: int | None
@@ -62,9 +51,8 @@ def run_turn(turn: Turn, link: Link, verbose: bool = False) -> dict[str, Any]:
     """Runs the turn to its end and returns the module's result. Where the thread is gone and the options say so, the
     turn is run once more, in a new thread."""
     result = _Run(turn, turn.argv, link, verbose).result()
-    if result["reason"] == "thread_gone" and turn.options["thread_missing"] == "start":
-        options = {**turn.options, "thread_id": None}
-        argv = argv_.build_argv(turn.options["codex_path"], options, turn.images, turn.schema_file)
+    if result["reason"] == "thread_gone" and turn.options.thread_missing == "start":
+        argv = build_argv(turn.options._replace(thread_id=None), turn.images, turn.schema_file)
         result = _Run(turn, argv, link, verbose).result()
     return result
 
@@ -78,24 +66,23 @@ class _Run:
         self._argv = argv
         self._link = link
         self._verbose = verbose
-        self._stream = events.Stream(options["events"], options["max_bytes"])
+        self._stream = events.Stream(options.events, options.max_bytes)
         self._lines = events.Lines()
         self._stderr = b""
-        self._secrets = secrets_of(options)
+        self._secrets = options.secrets()
         self._started = self._last_event = time.monotonic()
         self._events_error: str | None = None
 
     def result(self) -> dict[str, Any]:
         turn = self._turn
-        limits = {getattr(resource, f"RLIMIT_{k.upper()}"): v for k, v in (turn.options["limits"] or {}).items()}
         command = Command(
             argv=self._argv,
             env=turn.env,
-            stdin=argv_.well_formed(turn.prompt).encode(),
+            stdin=well_formed(turn.options.prompt).encode(),
             cwd=turn.tenant.home,
             identity=turn.tenant.identity,
             umask=None if turn.tenant.home is None else 0o077,
-            limits=limits,
+            limits=turn.options.limits,
         )
         try:
             ending = supervise(command, Caller(self._take_stdout, self._take_stderr, self._tend, self._link.wakes))
@@ -143,9 +130,9 @@ class _Run:
         """Tells whoever watches what happened, and what must not be lost if the result is."""
         if not self._link.ready():
             return
-        text = events.describe(event, self._verbose)
+        text = describe(event, self._verbose)
         kind = event.get("type") if isinstance(event, dict) else None
-        item = event.get("item") if kind == "item.completed" and self._turn.options["events"] != "none" else None
+        item = event.get("item") if kind == "item.completed" and self._turn.options.events != "none" else None
         line: dict[str, Any] = {}
         if text is not None:
             line.update(at=round(time.monotonic() - self._started, 1), text=text[: 2 * events.CUT_LENGTH])
@@ -168,8 +155,8 @@ class _Run:
         reason, delay = self._link.tend()
         now = time.monotonic()
         for limit, start, name in (
-            (self._turn.options["timeout"], self._started, TIMEOUT),
-            (self._turn.options["idle_timeout"], self._last_event, IDLE_TIMEOUT),
+            (self._turn.options.timeout, self._started, TIMEOUT),
+            (self._turn.options.idle_timeout, self._last_event, IDLE_TIMEOUT),
         ):
             if limit is not None:
                 delay = min(delay, start + limit - now)
@@ -182,7 +169,7 @@ class _Run:
         stream = self._stream
         options = self._turn.options
         if ending.stopped == EXPIRED:
-            return "aborted", EXPIRED, f"nobody asked for the turn for {options['grace_period']:g} s, so it was ended"
+            return "aborted", EXPIRED, f"nobody asked for the turn for {options.grace_period:g} s, so it was ended"
         if ending.stopped == CANCELLED:
             return "aborted", CANCELLED, "the turn was cancelled"
         if stream.failure is not None:
@@ -190,9 +177,9 @@ class _Run:
         if stream.bad_line is not None:
             return "bad_stream", None, stream.bad_line
         if ending.stopped == TIMEOUT:
-            return "timed_out", TIMEOUT, f"the turn did not end within its timeout of {options['timeout']:g} s"
+            return "timed_out", TIMEOUT, f"the turn did not end within its timeout of {options.timeout:g} s"
         if ending.stopped == IDLE_TIMEOUT:
-            return "timed_out", IDLE_TIMEOUT, f"no event came for {options['idle_timeout']:g} s"
+            return "timed_out", IDLE_TIMEOUT, f"no event came for {options.idle_timeout:g} s"
         if ending.rc < 0:
             return "killed", None, f"the CLI was killed by {_signal_name(ending.rc)}"
         if ending.rc > 0:
@@ -205,14 +192,13 @@ class _Run:
         text = self._stderr.decode("utf-8", "replace")
         flag = _UNKNOWN_FLAG.search(text)
         if rc == 2 and flag:
-            tenant = self._turn.tenant
-            version = cli_version(self._argv[0], tenant, tenant.identity or current_identity())
+            version = cli_version(self._argv[0], self._turn.tenant)
             return "unsupported_option", (
                 f"{self._argv[0]} ({version}) does not accept {flag[1] or flag[2]}: leave the option out, or install a "
                 "release that knows it"
             )
-        if self._turn.options["thread_id"] and "resume" in self._argv:
-            thread = self._turn.options["thread_id"]
+        if self._turn.options.thread_id and "resume" in self._argv:
+            thread = self._turn.options.thread_id
             if _THREAD_GONE.search(text):
                 return "thread_gone", f"there is no thread {thread} to resume: it was pruned, or is another workspace's"
             if _THREAD_BUSY.search(text):
@@ -226,9 +212,9 @@ class _Run:
         stream = self._stream
         options = self._turn.options
         structured = None
-        if status == "completed" and options["output_schema"] is not None:
+        if status == "completed" and options.output_schema is not None:
             try:
-                structured = json_schema.parse_response(stream.final_response, options["output_schema"])
+                structured = json_schema.parse_response(stream.final_response, options.output_schema)
             except ValueError as error:
                 status, message = "invalid_response", f"the final response does not fit output_schema: {error}"
         stderr = self._stderr
@@ -241,8 +227,8 @@ class _Run:
             # A CLI that says nothing but why it will not has not run a turn.
             "changed": ending is not None and (status != "exited" or stream.count > 0),
             "failed": status != "completed",
-            "thread_id": stream.thread_id or options["thread_id"],
-            "resumed": bool(options["thread_id"]) and stream.thread_id == options["thread_id"],
+            "thread_id": stream.thread_id or options.thread_id,
+            "resumed": bool(options.thread_id) and stream.thread_id == options.thread_id,
             "final_response": stream.final_response,
             "structured_response": structured,
             "thread_items": stream.items,
@@ -261,8 +247,8 @@ class _Run:
         if message is not None:
             result["msg"] = message
         warnings = [self._events_error] if self._events_error else []
-        if options["thread_id"] and stream.thread_id not in (None, options["thread_id"]) and "resume" in self._argv:
-            warnings.append(f"the CLI does not know {options['thread_id']!r}, and started a thread of its own")
+        if options.thread_id and stream.thread_id not in (None, options.thread_id) and "resume" in self._argv:
+            warnings.append(f"the CLI does not know {options.thread_id!r}, and started a thread of its own")
         if ending is not None and ending.survivors:
             warnings.append(f"these processes of the turn could not be killed: {ending.survivors}")
         if warnings:
@@ -274,21 +260,3 @@ def _signal_name(rc: int) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(-rc).name
     return f"signal {-rc}"
-
-
-def secrets_of(options: Mapping[str, Any]) -> list[bytes]:
-    """What must not be repeated: the API key, and values of the environment whose names say that they are secret.
-    A value of a few characters is no secret, but would blot out half of the result."""
-    values = [options["api_key"] or ""]
-    values += [value for name, value in (options["env"] or {}).items() if _SECRET_NAME.search(name)]
-    return sorted({str(value).encode() for value in values if len(str(value)) >= 8}, key=len, reverse=True)
-
-
-def cli_version(codex_path: str, tenant: Tenant, runner: Identity) -> str | None:
-    """The CLI's version, None where it cannot be had."""
-    env = bare_environment(runner, tenant.home or runner.home or "/")
-    try:
-        done = run([codex_path, "--version"], env, VERSION_SECONDS, tenant.identity, umask=0o077)
-    except OSError:
-        return None
-    return versions.printed_version(done.stdout.decode("utf-8", "replace"))

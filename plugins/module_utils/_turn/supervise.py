@@ -209,7 +209,7 @@ def _wakeup() -> Iterator[int]:
 
 
 def _reap(child: subprocess.Popen[bytes]) -> int | None:
-    """Buries every child that is dead, adopted ones too. Returns the command's own exit status once it is."""
+    """Reaps every child that is dead, adopted ones too. Returns the command's own exit status once it is."""
     while child.returncode is None:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

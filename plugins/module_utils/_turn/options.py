@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to the collection alive.codex: nothing outside it may import this file.
+"""What a turn can be asked for: the options of ``codex_exec``, and what they amount to once they are checked.
+
+The module reads its arguments by these rules, and so does the action, on the control node.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+from typing import Any, Mapping, NamedTuple
+
+from . import overrides
+
+# While a control node watches a turn, it gives a sign of life so often, in seconds.
+POLL_SECONDS = 2
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE", re.IGNORECASE)
+# A shorter value is no secret, but would blot out half of the result.
+_SECRET_LENGTH = 8
+
+SPEC: dict[str, Any] = {
+    "prompt": {"type": "str"},
+    "prompt_src": {"type": "path"},
+    "input": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "type": {"type": "str", "choices": ["text", "local_image"], "required": True},
+            "text": {"type": "str"},
+            "path": {"type": "str"},
+        },
+        "required_if": [("type", "text", ["text"]), ("type", "local_image", ["path"])],
+    },
+    "images": {"type": "list", "elements": "str"},
+    "images_src": {"type": "list", "elements": "path"},
+    "workspace": {"type": "str"},
+    "root": {"type": "path", "default": "/var/lib/claude-sessions"},
+    "home": {"type": "path"},
+    "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
+    "thread_id": {"type": "str"},
+    "thread_missing": {"type": "str", "choices": ["fail", "start"], "default": "fail"},
+    "thread_source": {"type": "str"},
+    "model": {"type": "str"},
+    "model_reasoning_effort": {"type": "str"},
+    "sandbox_mode": {"type": "str", "choices": ["read-only", "workspace-write", "danger-full-access"]},
+    "approval_policy": {"type": "str", "choices": ["never", "on-request", "on-failure", "untrusted"]},
+    "working_directory": {"type": "str"},
+    "additional_directories": {"type": "list", "elements": "str"},
+    "skip_git_repo_check": {"type": "bool", "default": False},
+    "network_access_enabled": {"type": "bool"},
+    "web_search_mode": {"type": "str", "choices": ["disabled", "cached", "live"]},
+    "web_search_enabled": {"type": "bool"},
+    "output_schema": {"type": "dict"},
+    "output_schema_src": {"type": "path"},
+    "cyber_access_program": {"type": "str"},
+    "config": {"type": "dict"},
+    "config_overrides": {"type": "list", "elements": "str"},
+    "extra_args": {"type": "list", "elements": "str"},
+    "base_url": {"type": "str"},
+    "api_key": {"type": "str", "no_log": True},
+    "protect_api_key": {"type": "bool", "default": False, "no_log": False},
+    "env": {"type": "dict", "no_log": True},
+    "limits": {"type": "dict"},
+    "timeout": {"type": "float"},
+    "idle_timeout": {"type": "float"},
+    "grace_period": {"type": "float", "default": 30},
+    "events": {"type": "str", "choices": ["all", "items", "none"], "default": "all"},
+    "max_bytes": {"type": "int", "default": 1048576},
+    "events_path": {"type": "path"},
+    "show": {"type": "str", "choices": ["events", "none"], "default": "events"},
+}
+# What the action alone sets. ``_detach``: it polls the supervisor, instead of having the module wait. ``_secrets``: a
+# FIFO on which it offers api_key and env, where Ansible would write the module's arguments to a file.
+PRIVATE_SPEC: dict[str, Any] = {
+    "_detach": {"type": "bool", "default": False},
+    "_secrets": {"type": "path", "no_log": False},
+}
+MUTUALLY_EXCLUSIVE = [("workspace", "home"), ("output_schema", "output_schema_src")]
+REQUIRED_ONE_OF = [("prompt", "prompt_src", "input")]
+
+
+class CannotRun(Exception):
+    """The turn cannot be started; says why and what to do."""
+
+
+class TurnOptions(NamedTuple):
+    """What one turn is asked for, checked.
+
+    Fields have the names and meanings of the module's options, but for these: ``prompt`` and ``images`` have the parts
+    of ``input`` in them, ``limits`` are by the numbers of the ``resource`` module, all values of ``env`` are text. A
+    list or mapping that was not given is empty, anything else None; so is ``env``, as an empty one has a meaning.
+    """
+
+    prompt: str
+    images: tuple[str, ...]
+    images_src: tuple[str, ...]
+    workspace: str | None
+    root: str
+    home: str | None
+    codex_path: str
+    thread_id: str | None
+    thread_missing: str
+    thread_source: str | None
+    model: str | None
+    model_reasoning_effort: str | None
+    sandbox_mode: str | None
+    approval_policy: str | None
+    working_directory: str | None
+    additional_directories: tuple[str, ...]
+    skip_git_repo_check: bool
+    network_access_enabled: bool | None
+    web_search_mode: str | None
+    web_search_enabled: bool | None
+    output_schema: Mapping[str, Any] | None
+    cyber_access_program: str | None
+    config: Mapping[str, Any]
+    config_overrides: tuple[str, ...]
+    extra_args: tuple[str, ...]
+    base_url: str | None
+    api_key: str | None
+    protect_api_key: bool
+    env: Mapping[str, str] | None
+    limits: Mapping[int, int]
+    timeout: float | None
+    idle_timeout: float | None
+    grace_period: float
+    events: str
+    max_bytes: int
+    events_path: str | None
+    show: str
+
+    def secrets(self) -> list[bytes]:
+        """What must not be repeated; see ``secrets_of``."""
+        return secrets_of(self.api_key, self.env)
+
+
+def read(params: Mapping[str, Any]) -> TurnOptions:
+    """The turn that is asked for by the module's parameters: every name in SPEC, None for what was not given.
+
+    Raises CannotRun for what makes no sense.
+    """
+    _check(params)
+    parts = params["input"] or ()
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    images = [part["path"] for part in parts if part["type"] == "local_image"]
+    lists = {name: tuple(params[name] or ()) for name, rule in SPEC.items() if rule["type"] == "list"}
+    given: dict[str, Any] = {
+        **params,
+        **lists,
+        "prompt": "\n\n".join(texts) if params["prompt"] is None else params["prompt"],
+        "images": (*images, *lists["images"]),
+        "config": _read_config(params),
+        "env": _read_env(params["env"]),
+        "limits": _read_limits(params["limits"] or {}),
+    }
+    return TurnOptions(**{name: given[name] for name in TurnOptions._fields})
+
+
+def secrets_of(api_key: str | None, env: Mapping[str, Any] | None) -> list[bytes]:
+    """What must not be repeated, longest first: the API key, and values of the environment whose names say that they
+    are secret."""
+    values = [api_key or "", *(value for name, value in (env or {}).items() if _SECRET_NAME.search(name))]
+    secrets = {str(value).encode() for value in values if len(str(value)) >= _SECRET_LENGTH}
+    return sorted(secrets, key=len, reverse=True)
+
+
+def _check(params: Mapping[str, Any]) -> None:
+    if sum(params[name] is not None for name in ("prompt", "prompt_src", "input")) > 1:
+        raise CannotRun("give one of prompt, prompt_src and input, not several")
+    for name in ("prompt_src", "output_schema_src"):
+        if params[name] is not None:
+            raise CannotRun(f"{name} is read on the control node: run this as a task, not the module by itself")
+    for name in ("timeout", "idle_timeout", "grace_period", "max_bytes"):
+        if params[name] is not None and not params[name] > 0:
+            raise CannotRun(f"{name} must be more than 0")
+    if params["grace_period"] <= POLL_SECONDS:
+        raise CannotRun(f"grace_period must be more than the {POLL_SECONDS} s between two signs of life")
+    if params["events_path"] is not None and not params["events_path"].startswith("/"):
+        raise CannotRun(f"events_path must be an absolute path, not {params['events_path']}")
+    name = params["workspace"]
+    if name is not None and (name in ("", ".", "..") or "/" in name or "\0" in name):
+        raise CannotRun(f"workspace {name!r} is not the name of a directory below {params['root']}")
+
+
+def _read_config(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = params["config"] or {}
+    try:
+        overrides.flatten(config)
+    except ValueError as error:
+        raise CannotRun(str(error)) from error
+    if params["protect_api_key"]:  # which adds to this list
+        policy = config.get("shell_environment_policy", {})
+        if not isinstance(policy, dict) or not isinstance(policy.get("exclude", []), list):
+            raise CannotRun("config: with protect_api_key, shell_environment_policy.exclude must be a list")
+    return config
+
+
+def _read_env(env: Mapping[str, Any] | None) -> Mapping[str, str] | None:
+    for name, value in (env or {}).items():
+        if isinstance(value, (bool, dict, list, type(None))):
+            raise CannotRun(f"env: {name} must be a string, not {type(value).__name__}; quote it")
+    return None if env is None else {name: str(value) for name, value in env.items()}
+
+
+def _read_limits(limits: Mapping[str, Any]) -> Mapping[int, int]:
+    found = {}
+    for name, value in limits.items():
+        number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+        if number is None:
+            raise CannotRun(f"limits: this system has no limit {name!r}")
+        if not str(value).isdecimal():
+            raise CannotRun(f"limits: {name} must be a whole number, not {value!r}")
+        found[number] = int(value)
+    return found
