@@ -60,6 +60,10 @@ options:
       - The default is the first release that serves the SDK. An empty text allows all.
     type: str
     default: ">=0.44.0"
+  warn_unproven:
+    description: Whether to warn of a version newer than the newest that this version of the collection was tried with.
+    type: bool
+    default: true
   tarballs:
     description:
       - Files on the target to install from, instead of a registry. They are npm's tarballs of the package, and, from
@@ -191,6 +195,7 @@ def main() -> None:
             "bin": {"type": "path", "default": "/usr/local/bin/codex"},
             "keep": {"type": "int", "default": 1},
             "requires": {"type": "str", "default": ">=0.44.0"},
+            "warn_unproven": {"type": "bool", "default": True},
             "tarballs": {"type": "list", "elements": "path"},
             "checksums": {"type": "dict"},
             **OPTIONS,
@@ -241,6 +246,7 @@ def read_request(params: dict[str, Any]) -> ReleaseRequest:
         bin=os.path.normpath(params["bin"]),
         keep=params["keep"],
         requires=params["requires"],
+        warn_unproven=params["warn_unproven"],
         registry=params["registry"],
         registry_token=params["registry_token"],
         tarballs=read_tarballs(params["tarballs"] or [], params["checksums"] or {}),

@@ -28,6 +28,10 @@ options:
   min_version:
     description: Short for V(>=) in O(requires). Both together must hold.
     type: str
+  warn_unproven:
+    description: Whether to warn of a version newer than the newest that this version of the collection was tried with.
+    type: bool
+    default: true
   user:
     description:
       - Who must be able to run it, as a name, a UID, or C(UID:GID). It needs no entry in passwd.
@@ -146,6 +150,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import why_unproven
 from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
 from ansible_collections.alive.codex.plugins.module_utils._release.validate import report
 
@@ -164,6 +169,7 @@ def main() -> None:
             "path": {"type": "str", "default": "/usr/local/bin/codex"},
             "requires": {"type": "str"},
             "min_version": {"type": "str"},
+            "warn_unproven": {"type": "bool", "default": True},
             "user": {"type": "str"},
             "flags": {"type": "list", "elements": "str", "default": ["--experimental-json"]},
             "sdk_path": {"type": "path"},
@@ -184,6 +190,9 @@ def main() -> None:
         )
     except (LookupError, ValueError) as error:
         module.fail_json(msg=str(error))
+    unproven = why_unproven(found["version"]) if found["version"] and params["warn_unproven"] else None
+    if unproven:
+        module.warn(unproven)
     if found["problems"] and params["fail"]:
         module.fail_json(msg="; ".join(found["problems"]), **found)
     module.exit_json(changed=False, **found)

@@ -94,6 +94,11 @@ def test_what_check_mode_foresees_comes_true(host):
     assert host.versions() == {NEXT}
 
 
+def test_a_release_that_was_never_tried_is_warned_of_before_it_is_asked_for(host):
+    assert "0.999.0 is newer than" in str(host.release("0.999.0", check=True)["warnings"])
+    assert "warnings" not in host.release("0.999.0", check=True, warn_unproven=False)
+
+
 def test_there_may_be_no_previous_release(host):
     host.release(OLD)
     host.release(NEW, state="present")

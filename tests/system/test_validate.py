@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import NEWEST_PROVEN
 from ansible_collections.alive.codex.plugins.module_utils._host.process import STANDARD_PATH
 from packaging.version import Version
 from support.modules import run_module
@@ -245,6 +246,14 @@ def test_the_task_fails_with_all_problems(codex, tmp_path):
 def test_requirements_that_cannot_be_read(codex, options):
     result = validate(codex(), **options)
     assert result["failed"] and "is not a requirement such as" in result["msg"]
+
+
+@pytest.mark.parametrize(("version", "warned"), [(NEWEST_PROVEN, False), ("0.999.0", True), ("1.0.0-alpha.1", True)])
+def test_a_release_that_was_never_tried_is_warned_of(codex, version, warned):
+    path = codex(f"echo codex-cli {version}")
+    told = [str(warning) for warning in validate(path).get("warnings", [])]
+    assert [f"Codex {version} is newer than {NEWEST_PROVEN}" in warning for warning in told] == [True] * warned
+    assert "warnings" not in validate(path, warn_unproven=False)
 
 
 def test_release_and_validation_judge_alike(codex):

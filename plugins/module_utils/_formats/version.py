@@ -81,6 +81,16 @@ def without_end_zeros(release: tuple[int, ...]) -> tuple[int, ...]:
     return release[:end]
 
 
+def why_unproven(version: str) -> str | None:
+    """What there is to say of a release that is newer than all that were tried here; None for any other."""
+    if parse_version(version) <= parse_version(NEWEST_PROVEN):
+        return None
+    return (
+        f"Codex {version} is newer than {NEWEST_PROVEN}, the newest release that this version of alive.codex was tried "
+        "with: look for a newer version of alive.codex, or set warn_unproven: false"
+    )
+
+
 def is_exact(text: str) -> bool:
     """Whether ``text`` is one exact version, and no dist-tag or range."""
     return re.fullmatch(_FULL, text) is not None

@@ -21,6 +21,7 @@ from .._formats.version import (
     is_exact,
     parse_version,
     printed_version,
+    why_unproven,
 )
 from .._host import access, trees
 from .._host.identity import Identity
@@ -48,6 +49,7 @@ class ReleaseRequest(NamedTuple):
     bin: str
     keep: int
     requires: str
+    warn_unproven: bool
     registry: str | None
     registry_token: str | None
     tarballs: Sequence[Tarball]
@@ -148,6 +150,9 @@ class Installer:
                 f"{PACKAGE} {version} does not fit requires {self.request.requires!r}{reason}: ask for another "
                 "version, or change requires"
             )
+        unproven = why_unproven(version) if self.request.warn_unproven else None
+        if unproven:
+            self.warnings.append(unproven)
 
     def _check_source(self, version: str) -> None:
         """Makes sure that a release which would be installed can be had."""
