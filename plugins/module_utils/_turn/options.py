@@ -13,6 +13,7 @@ import re
 import resource
 from typing import Any, Mapping, NamedTuple
 
+from .._formats.names import name_problem
 from . import overrides
 
 # While a control node watches a turn, it gives a sign of life so often, in seconds.
@@ -182,8 +183,9 @@ def _check(params: Mapping[str, Any]) -> None:
     if params["events_path"] is not None and not params["events_path"].startswith("/"):
         raise CannotRun(f"events_path must be an absolute path, not {params['events_path']}")
     name = params["workspace"]
-    if name is not None and (name in ("", ".", "..") or "/" in name or "\0" in name):
-        raise CannotRun(f"workspace {name!r} is not the name of a directory below {params['root']}")
+    problem = None if name is None else name_problem(name)
+    if problem:
+        raise CannotRun(f"workspace {name!r} is not the name of a directory below {params['root']}: it {problem}")
 
 
 def _read_config(params: Mapping[str, Any]) -> Mapping[str, Any]:

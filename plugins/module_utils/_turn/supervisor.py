@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -14,6 +13,7 @@ import signal
 from typing import Any, Callable, Sequence
 
 from .._host import access
+from .._host.descriptors import close_all_but
 from . import lease
 from .options import TurnOptions
 from .prepare import prepare
@@ -93,10 +93,7 @@ def _supervise(
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) not in keep and int(name) != turn.events_fd:
-                with contextlib.suppress(OSError):
-                    os.close(int(name))
+        close_all_but({0, 1, 2, *keep, *(() if turn.events_fd is None else (turn.events_fd,))})
         link = make_link()
         link.deliver(run_turn(turn, link, verbose))
         code = 0
