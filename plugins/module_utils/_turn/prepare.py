@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import stat
-from typing import Any
+from typing import Any, Mapping
 
 from .._formats import json_schema
 from .._formats.specifier import satisfies
+from .._formats.toml_document import parse_toml
 from .._host.access import check_program, planted
 from .._host.identity import Identity, acting_as
 from .._host.new_files import new_file
 from .._host.process import bare_environment
+from . import overrides, shell_policy
 from .argv import API_KEY, BASE_URL_SETTING_SINCE, build_argv, build_environment
 from .options import CannotRun, TurnOptions
 from .run import Turn
@@ -82,29 +83,34 @@ def _warnings(options: TurnOptions, tenant: Tenant) -> list[str]:
     found = []
     if options.env is not None and "PATH" not in options.env:
         found.append("env replaces the whole environment and has no PATH: the model's commands will find no programs")
-    if options.api_key and not options.protect_api_key and not _host_protects_key():
-        found.append(
-            f"api_key is in the environment of every command that the model runs: nothing in {SYSTEM_CONFIG} excludes "
-            f"{API_KEY}; set it there with the role codex_cli, or give protect_api_key: true"
-        )
+    if options.api_key and not options.protect_api_key:
+        found += _leaks_of_key(options)
     for keyword in json_schema.unsupported(options.output_schema):
         found.append(f"output_schema: {keyword} is not checked here")
     return found
 
 
-def _host_protects_key() -> bool:
-    """Whether the system-wide settings keep the key from the model's commands."""
+def _leaks_of_key(options: TurnOptions) -> list[str]:
+    """A warning where nothing keeps the API key from the model's commands, neither the host nor the turn itself. What a
+    tenant sets in its own HOME is its own business."""
+    remedy = f"exclude {API_KEY} there with the role codex_cli, or give protect_api_key: true"
     try:
-        with open(SYSTEM_CONFIG, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, ValueError):
-        return False
-    section = re.search(r"^\[shell_environment_policy\]\s*$(.*?)(?=^\[|\Z)", text, re.DOTALL | re.MULTILINE)
-    policy = section[1] if section else ""
-    return bool(
-        re.search(r"^ignore_default_excludes\s*=\s*false", policy, re.MULTILINE)
-        or re.search(r"^exclude\s*=\s*\[[^\]]*\"(?:CODEX_API_KEY|CODEX_\*|\*KEY\*?|\*_KEY)\"", policy, re.MULTILINE)
-    )
+        with open(SYSTEM_CONFIG, encoding="utf-8-sig", newline="") as file:
+            settings: Mapping[str, Any] = parse_toml(file.read()).data
+    except FileNotFoundError:
+        settings = {}
+    except (OSError, ValueError) as error:
+        return [
+            f"api_key may be in the environment of every command that the model runs: {SYSTEM_CONFIG} cannot be "
+            f"read ({error}); {remedy}"
+        ]
+    given = (*overrides.flatten(options.config), *options.config_overrides)
+    if shell_policy.keeps_from_shell(shell_policy.layered(settings, given), API_KEY):
+        return []
+    return [
+        f"api_key is in the environment of every command that the model runs: nothing in {SYSTEM_CONFIG} keeps it "
+        f"from them; {remedy}"
+    ]
 
 
 def _knows_base_url_setting(options: TurnOptions, tenant: Tenant) -> bool:
