@@ -104,6 +104,37 @@ options:
     type: str
     choices: [fail, start]
     default: fail
+  fork:
+    description:
+      - Whether to start a new thread from what was said in the thread O(thread_id), which stays as it is.
+      - For a CLI that has C(exec fork), as 0.160 and newer do.
+    type: bool
+    default: false
+  ephemeral:
+    description:
+      - Whether to keep no session of the turn. Its thread cannot be resumed, and there is nothing to prune.
+      - For a CLI that has C(exec --ephemeral), as 0.120 and newer do.
+    type: bool
+    default: false
+  review:
+    description:
+      - Has the model review code in O(working_directory), a Git repository, in place of an answer to a prompt. What is
+        reviewed is one of its options, or what O(prompt) says.
+      - For a CLI that has C(exec review), as 0.98 and newer do.
+    type: dict
+    suboptions:
+      uncommitted:
+        description: Reviews what is staged, not staged, or not tracked.
+        type: bool
+      base:
+        description: Reviews the changes against this branch.
+        type: str
+      commit:
+        description: Reviews the changes of this commit.
+        type: str
+      title:
+        description: The commit's title, to be shown in the review.
+        type: str
   thread_source:
     description:
       - A classification of the thread, recorded when it is started.
@@ -274,6 +305,22 @@ EXAMPLES = r"""
     thread_missing: start
     prompt: Now in French.
     skip_git_repo_check: true
+
+- name: Try something else from the same point, and keep nothing of it
+  alive.codex.codex_exec:
+    workspace: acme
+    thread_id: "{{ turn.thread_id }}"
+    fork: true
+    ephemeral: true
+    prompt: Now in Latin.
+    skip_git_repo_check: true
+
+- name: Have the changes of a branch reviewed
+  alive.codex.codex_exec:
+    workspace: acme
+    working_directory: /var/lib/claude-sessions/acme/app
+    review:
+      base: main
 
 - name: Get an answer of a given form
   alive.codex.codex_exec:

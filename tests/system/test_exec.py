@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._host import access
-from support.packages import CODEX_VERSION
+from support.packages import CODEX_VERSION, native_codex
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import (
     PNG,
@@ -250,6 +250,60 @@ class TestHowItEnds:
         result = run("[[run:(setsid sleep 4711 >/dev/null 2>&1 &) ; setsid -f sleep 4712]] [[say:done]]")
         assert result["status"] == "completed"
         assert not [line for line in command_lines() if line in ("sleep 4711", "sleep 4712")]
+
+
+class TestWhatTheSdkHasNoOptionFor:
+    def test_a_fork_knows_what_was_said_and_leaves_its_parent_alone(self, run: Turn, stub: ResponsesStub) -> None:
+        parent = run("[[say:one]]")["thread_id"]
+        child = run("[[say:two]]", thread_id=parent, fork=True)
+        assert (child["status"], child["resumed"]) == ("completed", False)
+        assert child["thread_id"] not in (None, parent)
+        assert "say:one" in json.dumps(stub.requests()[-1]["body"]["input"])
+        assert run("[[say:three]]", thread_id=parent)["resumed"]
+        assert "say:two" not in json.dumps(stub.requests()[-1]["body"]["input"])
+
+    def test_a_thread_that_is_gone_cannot_be_forked(self, run: Turn) -> None:
+        result = run("[[say:x]]", thread_id=TestResuming.GONE, fork=True)
+        assert (result["status"], result["reason"]) == ("exited", "thread_gone") and "to fork" in result["msg"]
+        afresh = run("[[say:x]]", thread_id=TestResuming.GONE, fork=True, thread_missing="start")
+        assert (afresh["status"], afresh["resumed"]) == ("completed", False)
+
+    @pytest.mark.parametrize("fork", [False, True])
+    def test_an_ephemeral_turn_leaves_no_file_that_names_its_thread(self, run: Turn, home: Path, fork: bool) -> None:
+        options = {"thread_id": run("[[say:one]]")["thread_id"], "fork": True} if fork else {}
+        result = run("[[say:two]]", ephemeral=True, **options)
+        assert (result["status"], result["final_response"]) == ("completed", "two")
+        named = [path for path in home.rglob("*") if result["thread_id"] in path.name]
+        assert named == [] and run("[[say:x]]", thread_id=result["thread_id"])["reason"] == "thread_gone"
+
+    @pytest.mark.parametrize("target", ["uncommitted", "base", "commit", "instructions"])
+    def test_a_review(self, run: Turn, stub: ResponsesStub, home: Path, target: str) -> None:
+        git = "git -c user.name=a -c user.email=a@example.org"
+        repository = home / "app"
+        run(f"[[run:mkdir app; cd app; git init -qb main; echo old >a; git add a; {git} commit -qm one; echo new >a]]")
+        given = {"uncommitted": True, "base": "main", "commit": "HEAD"}
+        review = {target: given[target]} if target in given else {}
+        prompt = None if review else "[[say:reviewed as told]]"
+        result = run(prompt, review=review, working_directory=str(repository))
+        assert result["status"] == "completed" and result["final_response"]
+        asked = json.dumps(stub.requests()[-1]["body"])
+        words = {"uncommitted": "staged, unstaged", "base": "'main'", "commit": "commit", "instructions": "as told"}
+        assert words[target] in asked
+
+    @pytest.mark.parametrize(
+        ("options", "what"),
+        [
+            ({"thread_id": "01999999-1111-7222-8333-444455556666", "fork": True}, "exec fork"),
+            ({"ephemeral": True}, "--ephemeral"),
+            ({"prompt": None, "review": {"uncommitted": True}}, "exec review"),
+            ({"prompt": None, "review": {"base": "main"}}, "exec review"),
+            ({"review": {}}, "exec review"),
+        ],
+    )
+    def test_an_older_cli_is_told_to_lack_it(self, run: Turn, options: dict[str, Any], what: str) -> None:
+        result = run(**{"prompt": "[[say:x]]", "codex_path": str(native_codex("0.44.0")), **options})
+        assert (result["status"], result["reason"]) == ("exited", "unsupported_option")
+        assert f"(0.44.0) does not accept {what}:" in result["msg"] and result["changed"] is False
 
 
 class TestResuming:

@@ -42,6 +42,26 @@ def test_every_option_has_its_place() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "tail"),
+    [
+        ({"prompt": "x", "ephemeral": True}, "--ephemeral"),
+        ({"prompt": "x", "thread_id": "T", "fork": True}, "fork T - --image i.png"),
+        ({"prompt": "x", "thread_id": "T", "fork": True, "thread_source": "cli"}, "--thread-source cli fork T -"),
+        ({"prompt": "x", "review": {}}, "review -"),
+        ({"review": {"uncommitted": True}}, "review --uncommitted"),
+        ({"review": {"base": "main", "uncommitted": None}}, "review --base main"),
+        ({"review": {"commit": "HEAD", "title": "A B"}}, "review --commit HEAD --title A B"),
+        ({"review": {"base": "main"}, "ephemeral": True}, "--ephemeral review --base main"),
+    ],
+)
+def test_what_the_sdk_has_no_option_for(options, tail) -> None:
+    images = ["i.png"] if tail.endswith("i.png") else []
+    assert " ".join(argv.build_argv(wanted(codex_path="/codex", **options), images)) == (
+        f"/codex exec --experimental-json {tail}"
+    )
+
+
 def test_the_key_joins_what_is_excluded_already() -> None:
     options = {"config": {"shell_environment_policy": {"exclude": ["AWS_*"]}}, "protect_api_key": True}
     assert (

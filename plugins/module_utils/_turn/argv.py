@@ -4,13 +4,14 @@
 # Private to the collection alive.codex: nothing outside it may import this file.
 """The argument vector and environment of one turn, as the official TypeScript SDK makes them.
 
-Source: ``@openai/codex-sdk`` 0.163.0, ``dist/index.js``; a test holds both against each other.
+Source: ``@openai/codex-sdk`` 0.163.0, ``dist/index.js``; a test holds both against each other. What the SDK has no
+option for (``ephemeral``, ``fork``, ``review``) adds to its vector: ``codex exec --help`` of 0.171.0.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from . import overrides
 from .options import TurnOptions
@@ -41,7 +42,7 @@ def _arguments(options: TurnOptions, images: Sequence[str], schema_file: str | N
         yield from ("--config", f"openai_base_url={overrides.quote(options.base_url)}")
     if options.model:
         yield from ("--model", options.model)
-    if options.thread_source is not None and not options.thread_id:
+    if options.thread_source is not None and (options.fork or not options.thread_id):
         yield from ("--thread-source", options.thread_source)
     if options.sandbox_mode:
         yield from ("--sandbox", options.sandbox_mode)
@@ -57,11 +58,27 @@ def _arguments(options: TurnOptions, images: Sequence[str], schema_file: str | N
         yield from ("--cyber-access-program", options.cyber_access_program)
     for key, value in _settings(options):
         yield from ("--config", f"{key}={value}")
+    if options.ephemeral:
+        yield "--ephemeral"
     yield from options.extra_args
-    if options.thread_id:
+    if options.fork:
+        yield from ("fork", str(options.thread_id), "-")  # without the dash, the prompt is not read
+    elif options.thread_id:
         yield from ("resume", options.thread_id)
+    elif options.review is not None:
+        yield from ("review", *_review(options.review))
     for image in images:
         yield from ("--image", image)
+
+
+def _review(review: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("base", "commit", "title"):
+        if review.get(name):
+            yield from (f"--{name}", review[name])
+    if review.get("uncommitted"):
+        yield "--uncommitted"
+    elif not any(review.get(name) for name in ("base", "commit")):
+        yield "-"  # the instructions are read from stdin
 
 
 def _settings(options: TurnOptions) -> Iterator[tuple[str, str]]:

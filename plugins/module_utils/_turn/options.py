@@ -44,6 +44,19 @@ SPEC: dict[str, Any] = {
     "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
     "thread_id": {"type": "str"},
     "thread_missing": {"type": "str", "choices": ["fail", "start"], "default": "fail"},
+    "fork": {"type": "bool", "default": False},
+    "ephemeral": {"type": "bool", "default": False},
+    "review": {
+        "type": "dict",
+        "options": {
+            "uncommitted": {"type": "bool"},
+            "base": {"type": "str"},
+            "commit": {"type": "str"},
+            "title": {"type": "str"},
+        },
+        "mutually_exclusive": [("uncommitted", "base", "commit")],
+        "required_by": {"title": ["commit"]},
+    },
     "thread_source": {"type": "str"},
     "model": {"type": "str"},
     "model_reasoning_effort": {"type": "str"},
@@ -80,8 +93,8 @@ PRIVATE_SPEC: dict[str, Any] = {
     "_detach": {"type": "bool", "default": False},
     "_secrets": {"type": "path", "no_log": False},
 }
-MUTUALLY_EXCLUSIVE = [("workspace", "home"), ("output_schema", "output_schema_src")]
-REQUIRED_ONE_OF = [("prompt", "prompt_src", "input")]
+MUTUALLY_EXCLUSIVE = [("workspace", "home"), ("output_schema", "output_schema_src"), ("review", "thread_id")]
+REQUIRED_ONE_OF = [("prompt", "prompt_src", "input", "review")]
 
 
 class CannotRun(Exception):
@@ -105,6 +118,9 @@ class TurnOptions(NamedTuple):
     codex_path: str
     thread_id: str | None
     thread_missing: str
+    fork: bool
+    ephemeral: bool
+    review: Mapping[str, Any] | None
     thread_source: str | None
     model: str | None
     model_reasoning_effort: str | None
@@ -172,6 +188,9 @@ def secrets_of(api_key: str | None, env: Mapping[str, Any] | None) -> list[bytes
 def _check(params: Mapping[str, Any]) -> None:
     if sum(params[name] is not None for name in ("prompt", "prompt_src", "input")) > 1:
         raise CannotRun("give one of prompt, prompt_src and input, not several")
+    if params["fork"] and not params["thread_id"]:
+        raise CannotRun("fork needs thread_id, the thread to start from")
+    _check_review(params)
     for name in ("prompt_src", "output_schema_src"):
         if params[name] is not None:
             raise CannotRun(f"{name} is read on the control node: run this as a task, not the module by itself")
@@ -186,6 +205,16 @@ def _check(params: Mapping[str, Any]) -> None:
     problem = None if name is None else name_problem(name)
     if problem:
         raise CannotRun(f"workspace {name!r} is not the name of a directory below {params['root']}: it {problem}")
+
+
+def _check_review(params: Mapping[str, Any]) -> None:
+    if params["review"] is None:
+        return
+    instructed = any(params[name] is not None for name in ("prompt", "input"))
+    if instructed == any(params["review"].get(name) for name in ("uncommitted", "base", "commit")):
+        raise CannotRun("review: give one of uncommitted, base and commit, or instructions as prompt, and not both")
+    if params["images"] or params["images_src"] or any(part["type"] != "text" for part in params["input"] or ()):
+        raise CannotRun("review: images cannot be reviewed")
 
 
 def _read_config(params: Mapping[str, Any]) -> Mapping[str, Any]:

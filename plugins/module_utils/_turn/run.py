@@ -52,7 +52,7 @@ def run_turn(turn: Turn, link: Link, verbose: bool = False) -> dict[str, Any]:
     turn is run once more, in a new thread."""
     result = _Run(turn, turn.argv, link, verbose).result()
     if result["reason"] == "thread_gone" and turn.options.thread_missing == "start":
-        argv = build_argv(turn.options._replace(thread_id=None), turn.images, turn.schema_file)
+        argv = build_argv(turn.options._replace(thread_id=None, fork=False), turn.images, turn.schema_file)
         result = _Run(turn, argv, link, verbose).result()
     return result
 
@@ -194,19 +194,30 @@ class _Run:
         if rc == 2 and flag:
             version = cli_version(self._argv[0], self._turn.tenant)
             return "unsupported_option", (
-                f"{self._argv[0]} ({version}) does not accept {flag[1] or flag[2]}: leave the option out, or install a "
-                "release that knows it"
+                f"{self._argv[0]} ({version}) does not accept {self._command_of(flag[1] or flag[2])}: leave the option "
+                "out, or install a release that knows it"
             )
-        if self._turn.options.thread_id and "resume" in self._argv:
+        if self._turn.options.thread_id and ("resume" in self._argv or "fork" in self._argv):
             thread = self._turn.options.thread_id
             if _THREAD_GONE.search(text):
-                return "thread_gone", f"there is no thread {thread} to resume: it was pruned, or is another workspace's"
+                verb = "fork" if self._turn.options.fork else "resume"
+                return "thread_gone", f"there is no thread {thread} to {verb}: it was pruned, or is another workspace's"
             if _THREAD_BUSY.search(text):
                 return "thread_busy", f"another turn is writing the thread {thread}"
         words = [line for line in text.splitlines() if line.strip()]
         errors = [line for line in words if line.lower().startswith("error")]
         last = (errors or words or ["it wrote nothing to stderr"])[0 if errors else -1]
         return None, f"the CLI exited with status {rc}: {events.shorten(last, 1000)}"
+
+    def _command_of(self, argument: str) -> str:
+        """The command that an argument belongs to, where it is the command that the CLI does not know: it then takes
+        its name for the prompt, and stumbles over what follows."""
+        options = self._turn.options
+        if options.fork and argument == options.thread_id:
+            return "exec fork"
+        if options.review is not None and argument in ("-", "--uncommitted", "--base", "--commit"):
+            return "exec review"
+        return argument
 
     def _report(self, ending: Ending | None, status: str, reason: str | None, message: str | None) -> dict[str, Any]:
         stream = self._stream
