@@ -38,7 +38,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         try:
             args = {**_inventory_args(given, task_vars), **self._module_args(given)}
             wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
-            if not (self._task.check_mode or self._is_pipelining_enabled("new", wrap_async)):
+            if self._task.check_mode:
+                args.update(_no_secrets(given))
+            elif not self._is_pipelining_enabled("new", wrap_async):
                 args = self._hide_secrets(args, given)
             if self._task.async_val or self._task.check_mode:
                 module_result = self._execute_module(MODULE, args, task_vars=task_vars, wrap_async=wrap_async)
@@ -59,7 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     def _module_args(self, given: dict[str, Any]) -> dict[str, Any]:
         """The task's arguments, with what lies on the control node read or copied to the target. The rest is left as it
         is, for the module to read: a path is the target's, say."""
-        args = dict(self._task.args)
+        args = {name: value for name, value in self._task.args.items() if value is not None}
         task, thread_id = self._attempt
         if task is self._task and thread_id and not given["thread_id"]:
             args.update(thread_id=thread_id, thread_missing="start")
@@ -114,13 +116,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
 
 def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's arguments as the module is going to read them: every option, converted to its type.
+    """A task's arguments as the module is going to read them: every option, converted to its type. Null is as if an
+    option were not given.
 
     As ActionBase.validate_argument_spec, but of the decrypted values, and without secrets in its errors.
 
     Raises AnsibleActionFail.
     """
-    plain = {str(name): _plain(value) for name, value in args.items()}
+    plain = {str(name): _plain(value) for name, value in args.items() if value is not None}
     validator = ArgumentSpecValidator(
         options.SPEC, mutually_exclusive=options.MUTUALLY_EXCLUSIVE, required_one_of=options.REQUIRED_ONE_OF
     )
@@ -145,6 +148,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return value if isinstance(value, (bool, int, float, type(None))) else str(value)
+
+
+def _no_secrets(given: dict[str, Any]) -> dict[str, Any]:
+    """In place of the secrets in check mode, which has no use for them: Ansible may write its arguments to a file."""
+    env = given["env"]
+    return {"api_key": None, "env": None if env is None else {name: type(value)() for name, value in env.items()}}
 
 
 def _inventory_args(given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

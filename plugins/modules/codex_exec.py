@@ -281,6 +281,15 @@ options:
     type: str
     choices: [events, none]
     default: events
+  _detach:
+    description:
+      - Set by the action alone, which watches the turn in place of the module.
+    type: bool
+  _secrets:
+    description:
+      - Set by the action alone, which passes O(api_key) and O(env) in memory where the arguments would be written to
+        a file.
+    type: path
 notes:
   - For tenants that are not trusted, use O(workspace) as root, not C(become_user). What watches the turn and ends all
     its processes then belongs to root. With C(become_user) it is a process of the tenant's own, which the model's

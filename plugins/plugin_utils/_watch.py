@@ -208,7 +208,10 @@ def _signals() -> Iterator[_Signals]:
 
 @contextlib.contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Raises _Hangs in this block once it has taken so long. The alarm signal is the task keyword ``timeout``'s."""
+    """Ends the block once it has taken so long. The alarm signal is not used: it is the task keyword ``timeout``'s.
+
+    Raises _Hangs.
+    """
 
     def expire(_number: int, _frame: FrameType | None) -> None:
         raise _Hangs(f"no answer for {seconds:g} s")

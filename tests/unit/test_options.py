@@ -50,6 +50,11 @@ def test_numbers_become_what_the_turn_takes() -> None:
     assert turn.limits == {resource.RLIMIT_NOFILE: 300}
 
 
+def test_null_is_as_if_an_option_were_not_given() -> None:
+    nothing = dict.fromkeys(options.SPEC)
+    assert options.read({**nothing, "prompt": "x"}) == wanted(prompt="x")
+
+
 def test_every_option_reaches_the_turn() -> None:
     """But for those that the action or the reader turns into another one."""
     merged = {"prompt_src", "input", "output_schema_src"}
@@ -74,6 +79,13 @@ class TestTheAction:
         assert found["images_src"] == ["a.png", "b.png"]
         assert (found["thread_missing"], found["workspace"]) == ("fail", None)
         assert isinstance(given["timeout"], Vaulted), "what is passed on was changed"
+
+    def test_takes_null_for_nothing(self) -> None:
+        null = dict.fromkeys(("prompt", "workspace", "output_schema", "show"))
+        given = {"prompt_src": "/p", "home": "/h", "output_schema_src": "/s"}
+        assert read_options({**null, **given}) == read_options(given)
+        with pytest.raises(AnsibleActionFail, match="one of the following is required"):
+            read_options({"prompt": None})
 
     @pytest.mark.parametrize("env", ['{"A": "1"}', {"A": Vaulted("1")}, "A=1"])
     def test_reads_each_form_of_a_mapping(self, env: object) -> None:

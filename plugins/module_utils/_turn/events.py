@@ -30,7 +30,10 @@ class BadLine(ValueError):
 
 
 def parse_line(line: bytes) -> Any:
-    """The value of one line, as JavaScript's ``JSON.parse`` takes it. Raises BadLine."""
+    """The value of one line, as JavaScript's ``JSON.parse`` takes it.
+
+    Raises BadLine.
+    """
     text = line.decode("utf-8", "replace")
     try:
         value, end = _DECODER.raw_decode(text) if text.startswith("{") else (None, 0)
@@ -145,7 +148,10 @@ class Stream:
         self._used = 0
 
     def feed(self, line: bytes) -> Any:
-        """Takes one line, without its end. Returns its value. Raises BadLine."""
+        """Takes one line, without its end, and returns its value.
+
+        Raises BadLine.
+        """
         try:
             event = parse_line(line)
             if event is None:

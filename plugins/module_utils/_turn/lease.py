@@ -234,7 +234,10 @@ def secrets_script() -> str:
 
 
 def read_secrets(path: str) -> str:
-    """What is offered on the FIFO. Raises OSError where nothing is."""
+    """What is offered on the FIFO.
+
+    Raises OSError where nothing is.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         poller = select.poll()

@@ -90,7 +90,7 @@ SPEC: dict[str, Any] = {
 # What the action alone sets. ``_detach``: it polls the supervisor, instead of having the module wait. ``_secrets``: a
 # FIFO on which it offers api_key and env, where Ansible would write the module's arguments to a file.
 PRIVATE_SPEC: dict[str, Any] = {
-    "_detach": {"type": "bool", "default": False},
+    "_detach": {"type": "bool"},
     "_secrets": {"type": "path", "no_log": False},
 }
 MUTUALLY_EXCLUSIVE = [("workspace", "home"), ("output_schema", "output_schema_src"), ("review", "thread_id")]
@@ -160,6 +160,8 @@ def read(params: Mapping[str, Any]) -> TurnOptions:
 
     Raises CannotRun for what makes no sense.
     """
+    # Ansible lets null stand even where there is a default.
+    params = {name: rule.get("default") if params[name] is None else params[name] for name, rule in SPEC.items()}
     _check(params)
     parts = params["input"] or ()
     texts = [part["text"] for part in parts if part["type"] == "text"]

@@ -76,7 +76,10 @@ class _Child(NamedTuple):
 
 
 def supervise(command: Command, caller: Caller) -> Ending:
-    """Runs the command to its end, or to the first reason to stop. Raises OSError where it cannot be started."""
+    """Runs the command to its end, or to the first reason to stop.
+
+    Raises OSError where it cannot be started.
+    """
     become_subreaper()
     with _wakeup() as wakeup:
         child = _start(command)
