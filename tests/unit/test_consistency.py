@@ -11,15 +11,14 @@ import pytest
 import yaml
 from ansible_collections.alive.codex.plugins.module_utils._formats import version as cli_version
 from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
+from support.documentation import CHECKOUT, MODULES, documentation, extended, fragment
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent for path in (CHECKOUT / "roles").glob("*/defaults"))
 INVENTORIES = sorted(path.stem for path in (CHECKOUT / "plugins/inventory").glob("*.py"))
 # What people copy from: none of it may name another release than the one that is installed.
 DOCUMENTATION = sorted(
     path for pattern in ("README.md", "roles/*/**/*.*", "plugins/modules/*.py") for path in CHECKOUT.glob(pattern)
 )
-MODULES = sorted(path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py"))
 
 
 def load(path: Path):
@@ -35,7 +34,11 @@ def without_templates(defaults):
 def test_a_roles_defaults_are_those_of_its_argument_spec(role):
     options = load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     specified = {name: option["default"] for name, option in options.items() if "default" in option}
-    assert without_templates(load(role / "defaults/main.yml")) == without_templates(specified)
+    ours, theirs = map(without_templates, (load(role / "defaults/main.yml"), specified))
+    differ = [
+        name for name in {**ours, **theirs} if (name in ours, ours.get(name)) != (name in theirs, theirs.get(name))
+    ]
+    assert not differ, f"roles/{role.name}: defaults/main.yml and meta/argument_specs.yml differ in {', '.join(differ)}"
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -43,7 +46,15 @@ def test_a_roles_variables_carry_its_name_and_are_in_its_readme(role):
     readme = (role / "README.md").read_text()
     for name in load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]:
         assert name.startswith(f"{role.name}_")
-        assert f"`{name}`" in readme or f"`{name.removeprefix(role.name)}`" in readme
+        assert f"`{name}`" in readme or f"`{name.removeprefix(role.name)}`" in readme, (
+            f"roles/{role.name}/README.md: {name}"
+        )
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_roles_readme_names_no_variable_that_is_gone(role):
+    named = set(re.findall(rf"\b{role.name}_\w+", (role / "README.md").read_text()))
+    assert named - load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"].keys() == set()
 
 
 def test_one_release_is_the_default_everywhere():
@@ -73,24 +84,6 @@ def test_what_is_installed_by_default_is_proven():
     assert oldest <= default <= newest
 
 
-def documentation(path: str) -> dict[str, Any]:
-    """What a plugin says of itself, without what the fragments say that it extends."""
-    [text] = re.findall(r'^DOCUMENTATION = r"""\n(.*?)^"""', (CHECKOUT / path).read_text(), re.S | re.M)
-    return yaml.safe_load(text)
-
-
-def fragment(name: str) -> dict[str, Any]:
-    """A fragment by the name that modules extend: ``alive.codex.<file>``, or ``alive.codex.<file>.<part of it>``."""
-    file, _dot, part = name.removeprefix("alive.codex.").partition(".")
-    source = (CHECKOUT / f"plugins/doc_fragments/{file}.py").read_text()
-    [text] = re.findall(rf'^    {part.upper() or "DOCUMENTATION"} = r"""\n(.*?)^"""', source, re.S | re.M)
-    return yaml.safe_load(text)
-
-
-def extended(module: str) -> list[str]:
-    return documentation(f"plugins/modules/{module}.py").get("extends_documentation_fragment", [])
-
-
 def test_an_action_group_is_the_modules_of_one_documentation_fragment():
     """What ``module_defaults`` give to a group, each member must take: none may be there that lacks an option."""
     groups = {
@@ -105,7 +98,7 @@ def test_an_action_group_is_the_modules_of_one_documentation_fragment():
 def test_a_module_says_nothing_again_that_a_fragment_says(module):
     """It may describe an option of a fragment in other words, where it does more with it; an attribute, not."""
     assert "alive.codex.attributes" in extended(module)
-    own = documentation(f"plugins/modules/{module}.py")
+    own = documentation(module)
     for shared in map(fragment, extended(module)):
         options, attributes = (set(said(shared.get(part))) for part in ("options", "attributes"))
         assert options & set(said(own.get("options"))) == set()
@@ -116,6 +109,15 @@ def said(about: dict[str, dict[str, Any]] | None) -> Iterator[tuple[str, str, st
     """All that is said of options or attributes: of which, what, and how."""
     for name, facts in (about or {}).items():
         yield from ((name, key, str(value)) for key, value in facts.items())
+
+
+def test_contributors_are_shown_the_house_as_it_is():
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    kinds = (path for path in (CHECKOUT / "plugins").iterdir() if any(path.rglob("*.py")))
+    rooms = (path for path in (CHECKOUT / "plugins/module_utils").iterdir() if any(path.glob("*.py")))
+    assert [path.name for path in (*kinds, *rooms) if f"{path.name}/" not in text] == []
+    named = re.findall(r"\b(?:changelogs|playbooks|plugins|roles|tests)/[\w./]*\w", text)
+    assert [path for path in named if not (CHECKOUT / path).exists()] == []
 
 
 def test_the_readme_names_everything_the_collection_has():
