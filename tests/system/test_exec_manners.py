@@ -67,8 +67,11 @@ ON_ONE_HOST = [
 # When each turn was at work, in nanoseconds.
 SPAN = "[[run:date +%s%N; sleep 0.5; date +%s%N]] [[output]]"
 ON_ALL = [turn("throttled", {"throttle": 1}, prompt=SPAN), turn("together", prompt=SPAN)]
-DELEGATED = [turn("delegated", {"delegate_to": "one"}, prompt="[[run:pwd]] [[output]]")]
-PLAYS = {"one": ON_ONE_HOST, "one:two:three": ON_ALL, "nowhere": DELEGATED}
+FROM_NOWHERE = [
+    turn("delegated", {"delegate_to": "one"}, prompt="[[run:pwd]] [[output]]"),
+    turn("mistaken", prompt="x", timeout="{{ word_typed }}"),
+]
+PLAYS = {"one": ON_ONE_HOST, "one:two:three": ON_ALL, "nowhere": FROM_NOWHERE}
 
 
 class Site:
@@ -154,6 +157,11 @@ def test_what_makes_no_sense_is_refused_by_name(results: dict[str, Any]) -> None
         refused = results["one"][f"refused_{number}"]
         assert refused["failed"] and not refused["changed"], options
         assert not [word for word in words if word not in refused["msg"]], (options, refused["msg"])
+
+
+def test_a_mistake_is_told_before_a_host_is_contacted(results: dict[str, Any]) -> None:
+    mistaken = results["nowhere"]["mistaken"]
+    assert mistaken["failed"] and "timeout" in mistaken["msg"] and not mistaken.get("unreachable"), mistaken
 
 
 def test_changed_tells_whether_a_turn_ran(results: dict[str, Any]) -> None:
