@@ -94,6 +94,12 @@ def test_the_playbook_offers_what_can_be_typed():
     assert plain - playbook >= NOT_OF_PLAYBOOK
 
 
+def test_the_playbook_prunes_as_the_cron_job_does():
+    playbook = set(arguments_of("codex_prune", yaml.safe_load(working_tree("playbooks/prune.yml"))))
+    wanted = argument_spec("codex_prune").keys() - NOT_OF_ROLE["codex_prune"]
+    none_of(f"playbooks/prune.yml: {name}" for name in wanted - playbook)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_has_a_variable_for_each_option_of_its_module(role):
     """Its defaults and its README: tests/unit/test_consistency.py."""
