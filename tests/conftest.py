@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ansible
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -37,15 +38,23 @@ os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
 # The ansible-core that is tested is the one beside this Python, whoever calls it.
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
-# What tests make for tenants has to be theirs to read.
-os.umask(0o022)
+from support.packages import CODEX_VERSION  # noqa: E402
+from support.settings import TARGET_PYTHON, UMASK  # noqa: E402
+
+os.umask(UMASK)
 
 # Here, so that processes of pytest-xdist share it, and that each run prints it.
 os.environ.setdefault("ALIVE_SEED", str(random.SystemRandom().randrange(2**32)))
 
 
-def pytest_report_header() -> str:
-    return f"ALIVE_SEED={os.environ['ALIVE_SEED']}"
+def pytest_report_header() -> list[str]:
+    surroundings = {
+        "ansible-core": ansible.__version__,
+        "umask": f"{UMASK:03o}",
+        "CLI": CODEX_VERSION,
+        "Python of targets": TARGET_PYTHON,
+    }
+    return [", ".join(map(" ".join, surroundings.items())), f"ALIVE_SEED={os.environ['ALIVE_SEED']}"]
 
 
 # Properties are tried with the same examples each time, however busy the machine is.
@@ -73,9 +82,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if part in ("unit", "system"):
         skipped = terminalreporter.getreports("skipped")
         reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
-        path = CHECKOUT / ".cache" / "not-run" / part
+        where = os.environ.get("ALIVE_SURROUNDINGS", "here")
+        path = CHECKOUT / ".cache" / "summary" / f"{where}-{part}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{reason} ({count} of tests/{part})\n" for reason, count in sorted(reasons.items())))
+        lines = [f"{where}: {reason} ({count} of tests/{part})\n" for reason, count in sorted(reasons.items())]
+        path.write_text("".join(lines))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from support import rootfs
 from support.packages import cache_dir
+from support.settings import usual_umask
 
 # Ansible's module for apt installs the first where it is missing, and it depends on the others.
 FROM_DEBIAN = ("python3-apt", "python-apt-common", "distro-info-data")
@@ -17,6 +18,11 @@ FROM_DEBIAN = ("python3-apt", "python-apt-common", "distro-info-data")
 
 def archive(folder: Path) -> None:
     """Makes ``folder``, below a host's root, an archive for apt: ``deb [trusted=yes] file:/PLACE ./``."""
+    with usual_umask():
+        _fill(folder)
+
+
+def _fill(folder: Path) -> None:
     folder.mkdir(parents=True)
     for deb in _downloaded():
         shutil.copy(deb, folder)

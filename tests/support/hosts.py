@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from support import rootfs
 from support.packages import cache_dir
+from support.settings import usual_umask
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CLI = Path(__file__).with_name("fleet.py")
@@ -132,7 +133,7 @@ class Fleet:
         """
         specs = [name.partition(":")[::2] for name in names]
         roots = self._build_roots({kind for _name, kind in specs}, suite)
-        with self._locked(), rootfs.usual_umask():
+        with self._locked(), usual_umask():
             self._down()
             self.state.mkdir(parents=True)
             if owner:

@@ -13,7 +13,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ansible
+
+from support.settings import TARGET_PYTHON, UMASK
+
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def _library() -> Path:
+    """What a target gets: the collection and, of all that is installed beside these tests, Ansible alone."""
+    library = CHECKOUT / ".cache" / f"library-{ansible.__version__}"
+    library.mkdir(parents=True, exist_ok=True)
+    for source in (Path(ansible.__file__).parent, CHECKOUT / ".cache" / "checkout" / "ansible_collections"):
+        link = library / source.name
+        if link.resolve() != source.resolve():
+            new = library / f".{source.name}-{os.getpid()}"
+            new.symlink_to(source)
+            new.replace(link)
+    return library
 
 
 def start_module(
@@ -22,16 +39,16 @@ def start_module(
     *,
     check: bool = False,
     env: Mapping[str, str] | None = None,
-    umask: int = 0o077,
+    umask: int = UMASK,
     cwd: Path | None = None,
 ) -> subprocess.Popen[str]:
-    """The module at work, as of a root who keeps all to itself: what it makes for tenants must not depend on that.
-    ``env`` is added to this process's environment, ``cwd`` where it starts. Read the result with ``result_of``."""
+    """The module at work. ``env`` is added to this process's environment, ``cwd`` where it starts. Read the result with
+    ``result_of``."""
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True}
     process = subprocess.Popen(
-        [sys.executable, CHECKOUT / "plugins" / "modules" / f"{name}.py"],
+        [TARGET_PYTHON, CHECKOUT / "plugins" / "modules" / f"{name}.py"],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT / ".cache" / "checkout"), **(env or {})},
+        env={**os.environ, "PYTHONPATH": str(_library()), **(env or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -52,8 +69,8 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(stdout)
     except ValueError:
         raise AssertionError(f"no result, rc {process.returncode}: {stdout}\n{stderr}") from None
-    if "warnings" in result:
-        result["warnings"] = [warning["event"]["msg"] for warning in result["warnings"]]
+    if "warnings" in result:  # texts up to ansible-core 2.18
+        result["warnings"] = [text if isinstance(text, str) else text["event"]["msg"] for text in result["warnings"]]
     return result
 
 

@@ -9,16 +9,16 @@ import re
 import subprocess
 from pathlib import Path
 
-# The collection's own default.
+from support.settings import usual_umask
+
 DEFAULTS = Path(__file__).resolve().parents[2] / "roles/codex_cli/defaults/main.yml"
+DEFAULT_VERSION = re.findall(r"^codex_cli_version: (.+)", DEFAULTS.read_text(), re.MULTILINE)[0]
 
 
 def _codex_version() -> str:
     """The CLI that the tests are about, as ALIVE_CLI says: an exact version, or a tag such as ``latest``, which is
     looked up once for all processes of a run."""
-    wanted = os.environ.get("ALIVE_CLI")
-    if not wanted:
-        return re.findall(r"^codex_cli_version: (.+)", DEFAULTS.read_text(), re.MULTILINE)[0]
+    wanted = os.environ.get("ALIVE_CLI") or DEFAULT_VERSION
     if not wanted[0].isdigit():
         argv = ["npm", "view", f"@openai/codex@{wanted}", "version"]
         wanted = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
@@ -35,14 +35,16 @@ def cache_dir() -> Path:
         path = Path("/var/cache/alive-codex")  # tenants of the tests run what lies here: no private HOME will do
     else:
         path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alive-codex"
-    path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with usual_umask():
+        path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def npm_install(package: str, version: str) -> Path:
     """The directory of ``package`` at exactly ``version``, in npm's global layout; installed at the first call."""
     prefix = cache_dir() / "npm" / f"{package.replace('/', '+')}@{version}"
-    prefix.parent.mkdir(exist_ok=True)
+    with usual_umask():
+        prefix.parent.mkdir(exist_ok=True)
     with (prefix.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not prefix.exists():

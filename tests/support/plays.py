@@ -8,15 +8,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from support.settings import TARGET_PYTHON
+
 # A socket's path must be short, so that pytest's directories will not do.
 SOCKETS = f"/tmp/alive-{os.getpid()}"
 atexit.register(shutil.rmtree, SOCKETS, ignore_errors=True)
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": TARGET_PYTHON}
 
 
 def environment(directory: Path) -> dict[str, str]:

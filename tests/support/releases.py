@@ -13,6 +13,7 @@ from typing import Any
 
 from support.modules import run_module
 from support.registry import Registry, platform_suffix
+from support.settings import UMASK
 
 TRIPLE = f"{platform.machine()}-unknown-linux-musl"
 
@@ -86,7 +87,7 @@ class Host:
         *,
         check: bool = False,
         env: dict[str, str] | None = None,
-        umask: int = 0o077,
+        umask: int = UMASK,
         cwd: Path | None = None,
         **params: object,
     ) -> dict[str, Any]:
@@ -101,4 +102,5 @@ class Host:
 
     def npm(self, *arguments: str) -> str:
         argv = ["npm", "--global", "--prefix", self.root, "--registry", self.registry.url, *arguments]
-        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        # Where it installs, it is as a user of it does: below a private directory, no release can be.
+        return subprocess.run(argv, capture_output=True, text=True, check=True, umask=0o022).stdout

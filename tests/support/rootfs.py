@@ -5,18 +5,17 @@ Each is built beside its place and renamed, so one that is there is complete, an
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from support.packages import cache_dir, npm_install
+from support.settings import usual_umask
 
 RECIPE = Path(__file__).parent / "host"
 BOOTSTRAP = RECIPE / "bootstrap.sh"
@@ -78,16 +77,6 @@ def node() -> Path:
             (local / "bin" / command).symlink_to(f"../lib/node_modules/npm/bin/{command}-cli.js")
 
     return _cached(f"node-{NODE_VERSION}-npm-{NPM_VERSION}", build)
-
-
-@contextlib.contextmanager
-def usual_umask() -> Iterator[None]:
-    """Files of a host are for all of its users, whoever makes it."""
-    umask = os.umask(0o022)
-    try:
-        yield
-    finally:
-        os.umask(umask)
 
 
 def _cached(name: str, build: Callable[[Path], None]) -> Path:

@@ -11,6 +11,7 @@ import yaml
 from support.modules import CHECKOUT, run_module
 from support.packages import native_codex
 from support.proxy import Proxy
+from support.settings import usual_umask
 from support.stub import FAKE_KEY
 
 TENANT = 54321
@@ -30,8 +31,11 @@ def home(open_dir):
 
 @pytest.fixture
 def etc(open_dir):
-    """What is /etc/codex in the namespaces of ``as_tenant``."""
-    return open_dir / "etc" / "codex"
+    """What is /etc/codex on hosts ``on_such_a_host``; not there yet."""
+    path = open_dir / "etc"
+    with usual_umask():
+        path.mkdir()
+    return path / "codex"
 
 
 def policy(etc, **options):
@@ -73,7 +77,8 @@ def outputs(events):
 def test_the_key_stays_out_of_the_models_shell(etc, home, stub):
     prompt = "[[run:env]] [[run:cat ~/.codex/shell_snapshots/* 2>/dev/null; true]]"
     options = ("--sandbox", "danger-full-access")
-    etc.mkdir(parents=True)
+    with usual_umask():
+        etc.mkdir()
     events, rc, errors = turn(etc, home, stub, prompt, *options)
     assert rc == 0 and FAKE_KEY in outputs(events), errors  # what it is for
 
@@ -153,6 +158,7 @@ def test_a_tenant_cannot_loosen_policy(etc, home, stub, attempt):
         text = LOOSE if "config" in file else 'allowed_sandbox_modes = ["danger-full-access"]\n'
         for folder in (home / ".codex", other):
             (folder / file).write_text(text)
+            os.chown(folder / file, TENANT, TENANT)
     os.chown(other, TENANT, TENANT)
     env = {"CODEX_HOME": str(other)} if attempt == "other-home" else {}
     events, _rc, errors = turn(etc, home, stub, "[[run:touch ~/written]]", *ATTEMPTS[attempt], env=env)
@@ -164,7 +170,8 @@ def test_a_tenant_cannot_loosen_policy(etc, home, stub, attempt):
 
 
 def test_without_policy_a_tenant_may_do_so(etc, home, stub):
-    etc.mkdir(parents=True)
+    with usual_umask():
+        etc.mkdir()
     turn(etc, home, stub, "[[run:touch ~/written]]", *ATTEMPTS["bypass"])
     assert (home / "written").exists()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_home, survey
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
+from support.settings import usual_umask
 
 NOW = time.time()
 
@@ -215,7 +216,8 @@ def test_leftovers_go_at_an_age_of_their_own(workspace):
     empty = put(workspace, ".codex/sessions/2020/01/02/gone", 40)
     empty.unlink()
     today = workspace.codex / "sessions" / time.strftime("%Y/%m/%d", time.gmtime(NOW))
-    today.mkdir(parents=True)
+    with usual_umask():
+        today.mkdir(parents=True)
     expected = len(stale) + len(["2020/01/02", "2020/01", "2020"])
     assert prune(root_of(workspace), sweep=False)["totals"]["swept"] == 0
     assert prune(root_of(workspace), dry_run=True)["totals"]["swept"] == expected

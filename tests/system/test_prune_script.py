@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.alive.codex.plugins.plugin_utils import _zipapp
 from support.sessions import DAY, Workspace, workspaces_root
+from support.settings import TARGET_PYTHON, usual_umask
 from support.stub import ResponsesStub
 
 SOURCE = Path(__file__).resolve().parents[2] / "roles/codex_prune/files/alive_codex_prune.py"
-PYTHON = "/usr/bin/python3"
 TRIALS = int(os.environ.get("ALIVE_TRIALS", "6"))
 
 
@@ -37,7 +37,7 @@ def start(script, tmp_path):
     def run(*arguments, check=None, **config):
         place = tmp_path / "prune.json"
         place.write_text(json.dumps({"log_dir": str(tmp_path / "log"), **config}))
-        argv = [PYTHON, "-I", script, "--config", place, *arguments]
+        argv = [TARGET_PYTHON, "-I", script, "--config", place, *arguments]
         end = subprocess.run(argv, capture_output=True, text=True, cwd="/", env={}, check=False)
         if check is not None:
             assert end.returncode == check, end.stderr
@@ -163,7 +163,7 @@ def test_what_is_no_file_is_refused_in_one_line(script, tmp_path):
 
 def refusal(script: Path, config: Path) -> str:
     """The one line that ``--test-config`` says, without a word of Python's."""
-    argv = [PYTHON, "-I", script, "--test-config", "--config", config]
+    argv = [TARGET_PYTHON, "-I", script, "--test-config", "--config", config]
     end = subprocess.run(argv, capture_output=True, text=True, cwd="/", env={}, check=False)
     assert (end.returncode, end.stdout) == (2, "")
     [line] = end.stderr.splitlines()
@@ -180,7 +180,7 @@ def test_root_does_not_believe_a_configuration_that_others_can_write(script, tmp
     config = tmp_path / "prune.json"
     config.write_text("{}")
     config.chmod(0o666)
-    end = subprocess.run([PYTHON, script, "--config", config], capture_output=True, text=True, check=False)
+    end = subprocess.run([TARGET_PYTHON, script, "--config", config], capture_output=True, text=True, check=False)
     assert end.returncode == 2 and "writable by nobody else" in end.stderr
 
 
@@ -207,7 +207,7 @@ def test_killed_at_any_moment_the_next_run_ends_where_an_undisturbed_one_does(sc
         kept = root.parent / f"{root.name}.kept"
         config = tmp_path / "prune.json"
         config.write_text(json.dumps({"root": str(root), "log_dir": str(tmp_path / "log")}))
-        argv = [PYTHON, "-I", script, "--cron", "--config", config]
+        argv = [TARGET_PYTHON, "-I", script, "--cron", "--config", config]
         try:
             subprocess.run(["cp", "-a", workspace.home, kept], check=True)
             started = time.monotonic()
@@ -241,10 +241,11 @@ def test_an_unprivileged_user_prunes_what_is_its_own(script, home):
     foreign_aged = session(foreign, 40)
     subprocess.run(["chown", "-R", "61304:61304", foreign], check=True)
     home.parent.chmod(0o755)
-    packed = Path(shutil.copy(script, home / "alive-codex-prune"))
-    config = home / "prune.json"
-    config.write_text(json.dumps({"root": str(home.parent), "log_dir": str(home / "log")}))
-    argv = [PYTHON, "-I", packed, "--config", config]
+    with usual_umask():
+        packed = Path(shutil.copyfile(script, home / "alive-codex-prune"))
+        config = home / "prune.json"
+        config.write_text(json.dumps({"root": str(home.parent), "log_dir": str(home / "log")}))
+    argv = ["/usr/bin/python3", "-I", packed, "--config", config]
     end = subprocess.run(
         argv, user=61303, group=61303, extra_groups=[], capture_output=True, text=True, cwd="/", env={}, check=False
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.packages import CODEX_VERSION
+from support.packages import DEFAULT_VERSION
 from support.registry import Registry
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ PLAIN_UID = 1876599
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
-    with Registry([f"@openai/codex@{CODEX_VERSION}"]) as registry:
+    with Registry([f"@openai/codex@{DEFAULT_VERSION}"]) as registry:
         yield registry
 
 
@@ -120,7 +120,7 @@ def test_the_whole_job_twice(quickstart: Quickstart, registry: Registry) -> None
     first = quickstart.run(npm_config_registry=registry.url)
     assert first.returncode == 0, first.stdout + first.stderr
     said = " ".join(first.stdout.split())
-    for text in ("STUB", f"{CODEX_VERSION} from npm", "Hello from UID", '"answer": 42', "turn 2 of this thread"):
+    for text in ("STUB", f"{DEFAULT_VERSION} from npm", "Hello from UID", '"answer": 42', "turn 2 of this thread"):
         assert text in said, first.stdout
     uids = {quickstart.uid or 1876501, quickstart.uid or 1876502}
     homes = [quickstart.directory / "workspaces" / name for name in ("alice", "bob")]

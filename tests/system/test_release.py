@@ -13,6 +13,7 @@ import pytest
 from support.modules import result_of, start_module
 from support.registry import Registry
 from support.releases import TRIPLE, Host, build_release
+from support.settings import usual_umask
 
 OLD, NEW, NEXT = "0.160.0", "0.161.0", "0.162.0"
 
@@ -202,7 +203,8 @@ def test_an_incomplete_installation_is_replaced(host):
 
 
 def test_whatever_is_at_the_stable_path(host):
-    host.bin.parent.mkdir()
+    with usual_umask():
+        host.bin.parent.mkdir()
     host.bin.symlink_to("/nowhere/codex")
     assert host.release(OLD)["changed"]
     host.bin.unlink()

@@ -189,7 +189,9 @@ def test_somebodys_npm_is_waited_for_and_its_release_kept(host, state):
     host.registry.fault = Fault(silent=True, match=f"{NEXT}-linux")
     cache = host.root / "cache"
     argv = ["npm", "install", "--global", "--prefix", host.root, "--registry", host.registry.url, "--cache", cache]
-    somebody = subprocess.Popen([*argv, "--fetch-retries=9", f"@openai/codex@{NEXT}"], stderr=subprocess.DEVNULL)
+    somebody = subprocess.Popen(
+        [*argv, "--fetch-retries=9", f"@openai/codex@{NEXT}"], stderr=subprocess.DEVNULL, umask=0o022
+    )
     try:
         while not any(f"{NEXT}-linux" in request.path for request in host.registry.requests):
             assert somebody.poll() is None

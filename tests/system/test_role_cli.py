@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 from support.debs import archive
@@ -14,6 +13,7 @@ from support.hosts import Fleet as Hosts
 from support.modules import result_of, run_module, start_module
 from support.registry import Fault, Registry
 from support.releases import build_release
+from support.settings import TARGET_PYTHON
 
 OLD, NEW = "0.160.0", "0.161.0"
 TOKEN = "sk-fake-registry-token"
@@ -39,7 +39,7 @@ class Fleet:
         self.root = root
         self.hosts = ("one", "two")
         self.registry = registry
-        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        local = {"ansible_connection": "local", "ansible_python_interpreter": TARGET_PYTHON}
         hosts = {
             name: {
                 **local,

@@ -16,6 +16,7 @@ from ansible_collections.alive.codex.plugins.module_utils._host.process import S
 from packaging.version import Version
 from support.modules import run_module
 from support.packages import CODEX_VERSION, native_codex, npm_install
+from support.settings import TARGET_PYTHON, usual_umask
 from support.turns import wait_until
 
 USER = "54321:54321"
@@ -81,7 +82,8 @@ def codex(open_dir):
 
     def make(body="echo codex-cli 0.169.0", interpreter="/bin/sh", name="codex"):
         path = open_dir / "bin" / name
-        path.parent.mkdir(exist_ok=True)
+        with usual_umask():
+            path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!{interpreter}\n{body}\n")
         path.chmod(0o755)
         return path
@@ -195,7 +197,8 @@ def test_links_and_what_is_not_there(open_dir):
 
 def test_a_package_whose_platform_package_is_missing(open_dir):
     package = open_dir / "lib" / "node_modules" / "@openai" / "codex"
-    shutil.copytree(npm_install("@openai/codex", CODEX_VERSION) / "bin", package / "bin")
+    with usual_umask():
+        shutil.copytree(npm_install("@openai/codex", CODEX_VERSION) / "bin", package / "bin")
     shutil.copy(npm_install("@openai/codex", CODEX_VERSION) / "package.json", package)
     assert "Missing optional dependency @openai/codex-linux-" in problems_of(package / "bin" / "codex.js")
 
@@ -233,7 +236,7 @@ def test_the_task_fails_with_all_problems(codex, tmp_path):
     for options, fail in (({}, True), ({"fail": "yes"}, True), ({"fail": False}, False), ({"fail": "no"}, False)):
         arguments = {"path": str(path), "user": USER, "requires": ">=0.170", **options}
         argv = ["ansible", "localhost", "-m", "alive.codex.codex_validate", "-a", json.dumps(arguments)]
-        argv += ["-e", f"ansible_python_interpreter={sys.executable}"]
+        argv += ["-e", f"ansible_python_interpreter={TARGET_PYTHON}"]
         done = subprocess.run(argv, capture_output=True, text=True, env=env, check=False)
         result = json.loads(done.stdout[done.stdout.index("=> {") + 3 :])
         assert (done.returncode != 0) is fail

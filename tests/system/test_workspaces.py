@@ -15,6 +15,7 @@ from ansible_collections.alive.codex.plugins.module_utils._host import fan_out, 
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.report import Change
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.request import read_workspaces
+from support.settings import TARGET_PYTHON
 
 ROOT = os.geteuid() == 0
 # Unprivileged, every workspace is the user's own.
@@ -322,7 +323,7 @@ def ansible(root, tmp_path):
         command = [
             Path(sys.executable).with_name("ansible-playbook"),
             "-e",
-            f"ansible_python_interpreter={sys.executable}",
+            f"ansible_python_interpreter={TARGET_PYTHON}",
         ]
         subprocess.run([*command, *arguments, play], check=True, capture_output=True)
         return json.loads((tmp_path / "result.json").read_text())

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._host import identity
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, request
+from support.settings import TARGET_PYTHON
 
 pytestmark = pytest.mark.root
 
@@ -361,5 +362,5 @@ def test_the_same_plant_fools_the_file_module(arena):
     as_tenant(lambda: replace(arena.home / ".codex", lambda path: path.symlink_to(arena.canary / "own")))
     options = f"path={arena.home}/.codex state=directory owner={ATTACKER} mode=0700"
     command = [Path(sys.executable).with_name("ansible"), "localhost", "-m", "ansible.builtin.file", "-a", options]
-    subprocess.run([*command, "-e", f"ansible_python_interpreter={sys.executable}"], check=True, capture_output=True)
+    subprocess.run([*command, "-e", f"ansible_python_interpreter={TARGET_PYTHON}"], check=True, capture_output=True)
     assert (arena.canary / "own").stat().st_uid == ATTACKER, "root's directory now belongs to the tenant"
