@@ -1,5 +1,5 @@
 # make quickstart   the main job on this machine, against the real Codex CLI
-# make test         everything: lint, sanity, unit, system, molecule
+# make test         everything: lint; sanity, unit and system in old and in new surroundings; molecule
 # make bench        every speed claim, side by side
 # make canary       what depends on the CLI, with npm's latest release of it; make canary CLI=0.172.0 with another
 # make clean        removes all of it
@@ -38,8 +38,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
-.PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-sanity test-unit \
-	test-system test-molecule bench canary canary-record clean
+.PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-old test-new \
+	test-sanity test-unit test-system test-molecule bench canary canary-record clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
@@ -109,8 +109,12 @@ clean:
 	@if [ -e "$(VENV)/.requirements" ]; then set -x; rm -rf "$(VENV)"; \
 	elif [ -e "$(VENV)" ]; then echo "$(VENV) was not made by make setup: it stays"; fi
 
-test: test-lint test-sanity test-unit test-system test-molecule
-	@cat "$(CACHE)/not-run"/* 2>/dev/null || :
+test: test-lint test-old test-new test-molecule
+	@cat "$(CACHE)"/summary/old* "$(CACHE)"/summary/new* "$(CACHE)"/summary/molecule 2>/dev/null || :
+
+# Sanity, unit and system tests with the old of all that varies, and with the new: see tests/README.md.
+test-old test-new: setup
+	"$(VENV)/bin/python" tests/support/surroundings.py $(@:test-%=%) test-sanity test-unit test-system
 
 test-lint: setup
 	@# The working tree as a collection, for tools that find one by its place.
@@ -140,10 +144,10 @@ install: build
 	"$(VENV)/bin/ansible-galaxy" collection install --force --offline --collections-path "$(CACHE)/collections" "$(CACHE)/build"/*.tar.gz
 
 test-molecule: install
-	@reason=$$("$(VENV)/bin/python" tests/support/fleet.py check 2>&1); \
-	mkdir -p "$(CACHE)/not-run"; \
-	if [ -n "$$reason" ]; then echo "NOT RUN: Molecule needs real hosts: $$reason" | tee "$(CACHE)/not-run/molecule"; \
-	else rm -f "$(CACHE)/not-run/molecule"; "$(VENV)/bin/molecule" test; fi
+	@mkdir -p "$(CACHE)/summary"; \
+	reason=$$("$(VENV)/bin/python" tests/support/fleet.py check 2>&1); \
+	if [ -n "$$reason" ]; then echo "NOT RUN: Molecule needs real hosts: $$reason" | tee "$(CACHE)/summary/molecule"; \
+	else rm -f "$(CACHE)/summary/molecule"; "$(VENV)/bin/molecule" test; fi
 
 # One row alone: make bench ROW=workspaces
 bench: setup

@@ -1,0 +1,140 @@
+"""Runs targets of the Makefile in surroundings that are old, or new, in all that varies.
+
+Usage: surroundings.py old|new TARGET...
+
+The Python of the control node and the one of targets are the oldest, or newest, of this machine that the collection
+supports; ansible-core is the oldest, or newest, that takes them. What that leaves unseen is told at once, and kept for
+the end of ``make test``. An ``ALIVE_...`` variable that is set already stays as it is.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support.pythons import Python, find_pythons
+
+CACHE = Path(__file__).resolve().parents[2] / ".cache"
+
+
+class Range(NamedTuple):
+    """The oldest and the newest version of Python."""
+
+    oldest: tuple[int, int]
+    newest: tuple[int, int]
+
+    def within(self, pythons: Sequence[Python]) -> list[Python]:
+        return [python for python in pythons if self.oldest <= python.version <= self.newest]
+
+
+class Core(NamedTuple):
+    """A release of ansible-core, and the Pythons that it takes on the control node and on targets."""
+
+    version: str
+    control: Range
+    targets: Range
+
+
+CONTROL = Range((3, 11), (3, 13))
+TARGETS = Range((3, 8), (3, 13))
+CORES = (
+    Core("2.17", Range((3, 10), (3, 12)), Range((3, 7), (3, 12))),
+    Core("2.18", Range((3, 11), (3, 13)), Range((3, 8), (3, 13))),
+    Core("2.19", Range((3, 11), (3, 13)), Range((3, 8), (3, 13))),
+    Core("2.20", Range((3, 12), (3, 14)), Range((3, 9), (3, 14))),
+    Core("2.21", Range((3, 12), (3, 14)), Range((3, 9), (3, 14))),
+)
+# Where each is found in what is sorted from old to new.
+ENDS = {"old": 0, "new": -1}
+ENVIRONMENT = {
+    "old": {"ALIVE_UMASK": "077"},
+    "new": {"ALIVE_UMASK": "022", "ALIVE_CLI": "latest"},
+}
+# System tests that one of them leaves out, with the reason: no core, no umask, no CLI and no Python makes a difference.
+LEFT_OUT: dict[str, dict[str, str]] = {
+    "new": {
+        "test_hosts.py": "the test hosts have a Python and a umask of their own",
+        "test_make.py": "it is make and the shell that run there",
+        "test_prune_attacks.py": "races of other users, against system calls that give each mode themselves",
+        "test_safefs.py": "those system calls alone",
+        "test_sdk_parity.py": "what both say to a stand-in for the CLI",
+        "test_workspaces_attacks.py": "races of other users, against the same system calls",
+    },
+}
+
+
+class Choice(NamedTuple):
+    """What this machine has of one end: ``python`` and ``core`` of the control node, ``target`` of targets."""
+
+    python: Python
+    core: Core
+    target: Python
+
+
+def choose(end: int, pythons: Sequence[Python]) -> Choice:
+    """Raises LookupError where no Python fits."""
+    controls = CONTROL.within([python for python in pythons if python.control])
+    if not controls:
+        raise LookupError("there is no Python 3.11 to 3.13 with venv and ensurepip on PATH, of pyenv or in /usr/bin")
+    python = controls[end]
+    core = [core for core in CORES if core.control.within([python])][end]
+    return Choice(python, core, TARGETS.within(core.targets.within(pythons))[end])
+
+
+def unseen(end: int, choice: Choice) -> list[str]:
+    """What ``choice`` lacks of this end, and the cure."""
+    core = CORES[end]
+    python, target = ".".join(map(str, CONTROL[end])), ".".join(map(str, TARGETS[end]))
+    told = []
+    if str(choice.python) != python:
+        told.append(
+            f"NOT SEEN: Python {python} with ansible-core {core.version} on the control node; in their place was "
+            f"{choice.python} with {choice.core.version}. Install Python {python} (python{python} with venv, or pyenv)."
+        )
+    if str(choice.target) != target:
+        told.append(f"NOT SEEN: Python {target} on targets; in its place was {choice.target}. Install Python {target}.")
+    return told
+
+
+def make_variables(choice: Choice) -> list[str]:
+    """The Makefile's: the virtual environment that runs this, where it is of that pair, else one of the pair's own."""
+    core = importlib.metadata.version("ansible-core")
+    if choice.python.version == sys.version_info[:2] and core.startswith(f"{choice.core.version}."):
+        return [f"VENV={sys.prefix}"]
+    venv = CACHE / f"python{choice.python}-core{choice.core.version}"
+    return [f"VENV={venv}", f"PYTHON={choice.python.path}", f"ANSIBLE_CORE={choice.core.version}"]
+
+
+def main(name: str, *targets: str) -> int:
+    end = ENDS[name]
+    choice = choose(end, find_pythons())
+    environment = {**ENVIRONMENT[name], "ALIVE_TARGET_PYTHON": choice.target.path, **os.environ}
+    environment["ALIVE_SURROUNDINGS"] = name
+    left_out = [f"--ignore=tests/system/{file}" for file in LEFT_OUT.get(name, ())]
+    environment["PYTEST_ADDOPTS"] = " ".join([*left_out, os.environ.get("PYTEST_ADDOPTS", "")])
+    told = [
+        f"Python {choice.python}, ansible-core {choice.core.version}, Python {choice.target} on targets, "
+        f"umask {environment['ALIVE_UMASK']}, CLI {environment.get('ALIVE_CLI', 'as the role has it')}",
+        *unseen(end, choice),
+    ]
+    told = [f"{name}: {line}\n" for line in told]
+    print(*told, sep="", flush=True)
+    summary = CACHE / "summary" / name
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_text("".join(told))
+    command = [os.environ.get("MAKE", "make"), "--no-print-directory", *make_variables(choice), *targets]
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except LookupError as error:
+        sys.exit(str(error))
