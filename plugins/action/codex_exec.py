@@ -83,7 +83,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     def _hide_secrets(self, args: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         """The arguments without their secrets, which the module finds elsewhere: Ansible is about to write them to a
         file."""
-        secrets = {name: given[name] for name in ("api_key", "env") if given[name] is not None}
+        secrets = {name: given[name] for name in ("api_key", "env", "extra_env") if given[name] is not None}
         if not secrets:
             return args
         text = json.dumps(secrets).encode()
@@ -132,8 +132,9 @@ def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
         message = done.errors.msg
         if isinstance(done.errors[0], UnsupportedError):
             message = f"Unsupported parameters for ({MODULE}) module: {message}"
-        env = plain.get("env")
-        secrets = options.secrets_of(plain.get("api_key"), env if isinstance(env, dict) else {"SECRET": env})
+        variables = [plain.get(name) for name in ("env", "extra_env")]
+        mappings = [each if isinstance(each, dict) else {"SECRET": each or ""} for each in variables]
+        secrets = options.secrets_of(plain.get("api_key"), *mappings)
         raise AnsibleActionFail(remove_values(message, [secret.decode() for secret in secrets]))
     validated: dict[str, Any] = done.validated_parameters
     return validated
@@ -152,8 +153,9 @@ def _plain(value: Any) -> Any:
 
 def _no_secrets(given: dict[str, Any]) -> dict[str, Any]:
     """In place of the secrets in check mode, which has no use for them: Ansible may write its arguments to a file."""
-    env = given["env"]
-    return {"api_key": None, "env": None if env is None else {name: type(value)() for name, value in env.items()}}
+    variables = {name: given[name] for name in ("env", "extra_env") if given[name] is not None}
+    blank = {name: {key: type(value)() for key, value in each.items()} for name, each in variables.items()}
+    return {"api_key": None, "env": None, "extra_env": None, **blank}
 
 
 def _inventory_args(given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

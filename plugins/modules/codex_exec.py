@@ -233,9 +233,16 @@ options:
     default: false
   env:
     description:
-      - The whole environment of the CLI, in place of the inherited one or of the workspace's clean one.
+      - The whole environment of the CLI, in place of the inherited one or of the workspace's clean one. For variables
+        that come on top, see O(extra_env).
+      - With O(workspace) or O(home), HOME is that directory where O(env) does not name another.
       - Values whose names contain KEY, TOKEN, SECRET, PASSWORD or PASSPHRASE are redacted wherever they appear in the
         result.
+    type: dict
+  extra_env:
+    description:
+      - Variables that come on top of the environment, whichever it is, such as a proxy or E(SSL_CERT_FILE). They are
+        redacted as those of O(env) are.
     type: dict
   limits:
     description:
@@ -287,8 +294,8 @@ options:
     type: bool
   _secrets:
     description:
-      - Set by the action alone, which passes O(api_key) and O(env) in memory where the arguments would be written to
-        a file.
+      - Set by the action alone, which passes O(api_key), O(env) and O(extra_env) in memory where the arguments would
+        be written to a file.
     type: path
 notes:
   - For tenants that are not trusted, use O(workspace) as root, not C(become_user). What watches the turn and ends all
@@ -469,8 +476,9 @@ def main() -> None:
         params.update(json.loads(lease.read_secrets(params["_secrets"])))
     for warning in [] if params["_detach"] else supervisor.keep_job_private():
         module.warn(warning)
-    # Ansible would blot out each value of env wherever it stands in the result, a PATH or a "1" as well.
-    module.no_log_values = {secret.decode() for secret in options.secrets_of(params["api_key"], params["env"])}
+    # Ansible would blot out each value of a variable wherever it stands in the result, a PATH or a "1" as well.
+    secrets = options.secrets_of(params["api_key"], params["env"], params["extra_env"])
+    module.no_log_values = {secret.decode() for secret in secrets}
     try:
         wanted = options.read(params)
         if module.check_mode:

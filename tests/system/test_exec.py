@@ -252,6 +252,21 @@ class TestHowItEnds:
         assert not [line for line in command_lines() if line in ("sleep 4711", "sleep 4712")]
 
 
+class TestVariables:
+    def test_an_env_does_not_move_home_out_of_the_workspace_by_omission(self, run: Turn, home: Path) -> None:
+        result = run("[[run:echo $HOME]] [[output]]", env={"PATH": "/usr/bin:/bin"})
+        assert result["status"] == "completed" and str(home) in result["final_response"]
+        assert list(home.glob(".codex/sessions/*/*/*/*.jsonl"))
+
+    @pytest.mark.parametrize("env", [None, {"PATH": "/usr/bin:/bin", "HTTPS_PROXY": "http://of.env"}])
+    def test_variables_come_on_top(self, run: Turn, home: Path, env: dict[str, str] | None) -> None:
+        extra = {"HTTPS_PROXY": "http://on.top:3128", "MY_TOKEN": "not-to-be-seen"}
+        result = run("[[run:env]] [[output]]", env=env, extra_env=extra)
+        assert "HTTPS_PROXY=http://on.top:3128" in result["final_response"]
+        assert f"HOME={home}" in result["final_response"] and "PATH=" in result["final_response"]
+        assert "not-to-be-seen" not in json.dumps(result)
+
+
 class TestWhatTheSdkHasNoOptionFor:
     def test_a_fork_knows_what_was_said_and_leaves_its_parent_alone(self, run: Turn, stub: ResponsesStub) -> None:
         parent = run("[[say:one]]")["thread_id"]

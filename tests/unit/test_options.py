@@ -33,6 +33,7 @@ from support.turns import wanted
         ({"limits": {"nonsense": 1}}, "no limit 'nonsense'"),
         ({"limits": {"nofile": True}}, "nofile must be a whole number, not True"),
         *(({"env": {"A": bad}}, "env: A must be a string") for bad in (True, None, [], {})),
+        ({"extra_env": {"A": True}}, "extra_env: A must be a string"),
         ({"config": {"a": None}}, "config: a must not be null"),
         ({"config": {"shell_environment_policy": {"exclude": "AWS_*"}}, "protect_api_key": True}, "must be a list"),
         ({"config": {"shell_environment_policy": "none"}, "protect_api_key": True}, "must be a list"),

@@ -101,9 +101,10 @@ def _settings(options: TurnOptions) -> Iterator[tuple[str, str]]:
 def build_environment(
     options: TurnOptions, inherited: Mapping[str, str], base_url_setting: bool = True
 ) -> dict[str, str]:
-    """``env`` where given, else ``inherited``, and on top what the SDK adds. ``base_url_setting`` says whether the CLI
-    knows the setting ``openai_base_url``; one that does not is told by a variable."""
-    env = dict(inherited if options.env is None else options.env)
+    """``env`` where given, else ``inherited``, then ``extra_env``, and on top what the SDK adds. ``base_url_setting``
+    says whether the CLI knows the setting ``openai_base_url``; one that does not is told by a variable."""
+    extra = {well_formed(name): well_formed(value) for name, value in options.extra_env.items()}
+    env = {**(inherited if options.env is None else options.env), **extra}
     if not env.get(ORIGINATOR):
         env[ORIGINATOR] = "codex_sdk_ts"
     if options.api_key:

@@ -78,6 +78,7 @@ SPEC: dict[str, Any] = {
     "api_key": {"type": "str", "no_log": True},
     "protect_api_key": {"type": "bool", "default": False, "no_log": False},
     "env": {"type": "dict", "no_log": True},
+    "extra_env": {"type": "dict", "no_log": True},
     "limits": {"type": "dict"},
     "timeout": {"type": "float"},
     "idle_timeout": {"type": "float"},
@@ -88,7 +89,7 @@ SPEC: dict[str, Any] = {
     "show": {"type": "str", "choices": ["events", "none"], "default": "events"},
 }
 # What the action alone sets. ``_detach``: it polls the supervisor, instead of having the module wait. ``_secrets``: a
-# FIFO on which it offers api_key and env, where Ansible would write the module's arguments to a file.
+# FIFO on which it offers what is secret, where Ansible would write the module's arguments to a file.
 PRIVATE_SPEC: dict[str, Any] = {
     "_detach": {"type": "bool"},
     "_secrets": {"type": "path", "no_log": False},
@@ -105,7 +106,7 @@ class TurnOptions(NamedTuple):
     """What one turn is asked for, checked.
 
     Fields have the names and meanings of the module's options, but for these: ``prompt`` and ``images`` have the parts
-    of ``input`` in them, ``limits`` are by the numbers of the ``resource`` module, all values of ``env`` are text. A
+    of ``input`` in them, ``limits`` are by the numbers of the ``resource`` module, all variables are text. A
     list or mapping that was not given is empty, anything else None; so is ``env``, as an empty one has a meaning.
     """
 
@@ -141,6 +142,7 @@ class TurnOptions(NamedTuple):
     api_key: str | None
     protect_api_key: bool
     env: Mapping[str, str] | None
+    extra_env: Mapping[str, str]
     limits: Mapping[int, int]
     timeout: float | None
     idle_timeout: float | None
@@ -152,7 +154,7 @@ class TurnOptions(NamedTuple):
 
     def secrets(self) -> list[bytes]:
         """What must not be repeated; see ``secrets_of``."""
-        return secrets_of(self.api_key, self.env)
+        return secrets_of(self.api_key, self.env, self.extra_env)
 
 
 def read(params: Mapping[str, Any]) -> TurnOptions:
@@ -173,16 +175,18 @@ def read(params: Mapping[str, Any]) -> TurnOptions:
         "prompt": "\n\n".join(texts) if params["prompt"] is None else params["prompt"],
         "images": (*images, *lists["images"]),
         "config": _read_config(params),
-        "env": _read_env(params["env"]),
+        "env": None if params["env"] is None else _read_variables("env", params["env"]),
+        "extra_env": _read_variables("extra_env", params["extra_env"] or {}),
         "limits": _read_limits(params["limits"] or {}),
     }
     return TurnOptions(**{name: given[name] for name in TurnOptions._fields})
 
 
-def secrets_of(api_key: str | None, env: Mapping[str, Any] | None) -> list[bytes]:
-    """What must not be repeated, longest first: the API key, and values of the environment whose names say that they
-    are secret."""
-    values = [api_key or "", *(value for name, value in (env or {}).items() if _SECRET_NAME.search(name))]
+def secrets_of(api_key: str | None, *variables: Mapping[str, Any] | None) -> list[bytes]:
+    """What must not be repeated, longest first: the API key, and values of variables whose names say that they are
+    secret."""
+    named = [(name, value) for each in variables for name, value in (each or {}).items()]
+    values = [api_key or "", *(value for name, value in named if _SECRET_NAME.search(name))]
     secrets = {str(value).encode() for value in values if len(str(value)) >= _SECRET_LENGTH}
     return sorted(secrets, key=len, reverse=True)
 
@@ -232,11 +236,11 @@ def _read_config(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return config
 
 
-def _read_env(env: Mapping[str, Any] | None) -> Mapping[str, str] | None:
-    for name, value in (env or {}).items():
+def _read_variables(option: str, variables: Mapping[str, Any]) -> Mapping[str, str]:
+    for name, value in variables.items():
         if isinstance(value, (bool, dict, list, type(None))):
-            raise CannotRun(f"env: {name} must be a string, not {type(value).__name__}; quote it")
-    return None if env is None else {name: str(value) for name, value in env.items()}
+            raise CannotRun(f"{option}: {name} must be a string, not {type(value).__name__}; quote it")
+    return {name: str(value) for name, value in variables.items()}
 
 
 def _read_limits(limits: Mapping[str, Any]) -> Mapping[int, int]:

@@ -44,6 +44,8 @@ def prepare(options: TurnOptions, inputs: str) -> tuple[Turn, list[str]]:
     if tenant.home is not None:
         inherited = {**bare_environment(runner, tenant.home), "TMPDIR": "/tmp"}
     env = build_environment(options, inherited, _knows_base_url_setting(options, tenant))
+    if tenant.home is not None and not env.get("HOME"):
+        env["HOME"] = tenant.home  # or the session would be in passwd's, where nobody prunes it
     argv = build_argv(options, images, schema_file)
     turn = Turn(options, tenant, argv, env, images, schema_file, _open_events(options, tenant))
     return turn, _warnings(options, tenant)
@@ -81,7 +83,7 @@ def _check_what_root_trusts(options: TurnOptions, root: Identity) -> None:
 
 def _warnings(options: TurnOptions, tenant: Tenant) -> list[str]:
     found = []
-    if options.env is not None and "PATH" not in options.env:
+    if options.env is not None and "PATH" not in {**options.env, **options.extra_env}:
         found.append("env replaces the whole environment and has no PATH: the model's commands will find no programs")
     if options.api_key and not options.protect_api_key:
         found += _leaks_of_key(options)
