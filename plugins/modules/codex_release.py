@@ -230,7 +230,10 @@ def main() -> None:
 
 
 def read_request(params: dict[str, Any]) -> ReleaseRequest:
-    """The options, checked without a look at the host's releases. Raises ValueError or LookupError."""
+    """The options, checked without a look at the host's releases.
+
+    Raises ValueError or LookupError.
+    """
     for name in ("prefix", "bin"):
         if not params[name].startswith("/"):
             raise ValueError(f"{name} must be an absolute path, not {params[name]!r}")

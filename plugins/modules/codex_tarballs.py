@@ -128,7 +128,10 @@ def main() -> None:
 
 
 def provide(params: dict[str, Any], check: bool, warn: Callable[[str], None]) -> dict[str, Any]:
-    """The result, as RETURN has it. Raises NpmError, ValueError, LookupError or OSError."""
+    """The result, as RETURN has it.
+
+    Raises NpmError, ValueError, LookupError or OSError.
+    """
     directory, version = params["directory"], params["version"]
     architecture = params["architecture"]
     platform = PLATFORMS[architecture] if architecture else this_platform()

@@ -199,7 +199,10 @@ def main() -> None:
 
 
 def read_requirements(requires: str | None, min_version: str | None) -> str:
-    """Both options as one requirement. Raises ValueError for what is none."""
+    """Both options as one requirement.
+
+    Raises ValueError for what is none.
+    """
     clauses = [requires or "", f">={min_version}" if min_version else ""]
     joined = ",".join(clause for clause in clauses if clause)
     try:

@@ -32,7 +32,9 @@ def pack(script: str, library: Path = MODULE_UTILS) -> bytes:
     """A zip application of the script's source and what it imports below ``library``, which stands for PACKAGE.
 
     It is stored, not compressed, and without times, so that neither the day nor the version of zlib shows in it, and a
-    person can read it. Raises PackError, or SyntaxError for what is no Python.
+    person can read it.
+
+    Raises PackError, or SyntaxError for what is no Python.
     """
     members = {"__main__.py": script, **_library_files(script, library)}
     packages = {str(parent) for name in members for parent in Path(name).parents if parent.name}

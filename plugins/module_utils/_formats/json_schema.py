@@ -26,7 +26,10 @@ MAX_DEPTH = 200
 
 
 def parse_response(text: str, schema: Mapping[str, Any]) -> Any:
-    """The value of a JSON text that satisfies ``schema``. Raises ValueError, which says where and why."""
+    """The value of a JSON text that satisfies ``schema``.
+
+    Raises ValueError, which says where and why.
+    """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
@@ -110,7 +113,10 @@ def _children(value: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any,
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
-    """The schema that ``#/$defs/name`` names. Raises ValueError for a reference elsewhere."""
+    """The schema that ``#/$defs/name`` names.
+
+    Raises ValueError for a reference elsewhere.
+    """
     if not reference.startswith("#"):
         raise ValueError(f"output_schema refers to {reference}, which is not part of it")
     found: Any = root

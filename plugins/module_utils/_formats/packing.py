@@ -21,7 +21,10 @@ def pack(text: str) -> str:
 
 
 def unpack(text: str) -> str:
-    """What was packed; other text as it is. Raises ValueError for what is neither."""
+    """What was packed; other text as it is.
+
+    Raises ValueError for what is neither.
+    """
     if not text.startswith(_MARK):
         return text
     try:

@@ -41,14 +41,19 @@ class Clause(NamedTuple):
 
 
 def satisfies(version: str, requires: str) -> bool:
-    """Whether a version of the CLI fits every clause; an empty text asks for nothing. Raises ValueError for what cannot
-    be read."""
+    """Whether a version of the CLI fits every clause; an empty text asks for nothing.
+
+    Raises ValueError for what cannot be read.
+    """
     clauses = read(requires)
     return all(_fits(version, clause) for clause in clauses)
 
 
 def read(requires: str) -> list[Clause]:
-    """The clauses of a requirement. Raises ValueError with the one that cannot be read."""
+    """The clauses of a requirement.
+
+    Raises ValueError with the one that cannot be read.
+    """
     return [_clause(part.strip()) for part in requires.split(",") if part.strip()]
 
 

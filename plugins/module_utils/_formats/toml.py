@@ -24,7 +24,10 @@ def dumps_key(part: str) -> str:
 
 
 def dumps_string(text: str) -> str:
-    """A basic string on one line. Raises ValueError for a lone surrogate, which TOML cannot hold."""
+    """A basic string on one line.
+
+    Raises ValueError for a lone surrogate, which TOML cannot hold.
+    """
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError(f"text that is not valid Unicode has no TOML form: {text!r}")
     # JSON's escapes are TOML's, except that TOML wants DEL escaped too.
@@ -32,7 +35,10 @@ def dumps_string(text: str) -> str:
 
 
 def dumps_value(value: Any) -> str:
-    """An inline value: ``"a"``, ``true``, ``3``, ``[1, 2]``, ``{a = 1}``. Raises ValueError for the rest."""
+    """An inline value: ``"a"``, ``true``, ``3``, ``[1, 2]``, ``{a = 1}``.
+
+    Raises ValueError for the rest.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

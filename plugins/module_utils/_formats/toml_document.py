@@ -93,7 +93,10 @@ class Document(NamedTuple):
 
 
 def parse_toml(text: str) -> Document:
-    """Reads a document. Raises TomlError."""
+    """Reads a document.
+
+    Raises TomlError.
+    """
     return _Reader(text).document()
 
 

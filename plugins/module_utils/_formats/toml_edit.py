@@ -65,7 +65,9 @@ def edit(text: str, config: Mapping[str, Any]) -> Edited:
     """Makes ``config`` the managed keys of the document ``text``.
 
     A value that is there already, in whatever notation, stays as it stands. What stands in the way of a key (a number
-    where it needs a table, a table where it needs a number) makes room. Raises TomlError for a text that is not TOML.
+    where it needs a table, a table where it needs a number) makes room.
+
+    Raises TomlError for a text that is not TOML.
     """
     wanted = dict(leaves_of(config))
     document = toml_document.parse_toml(text)

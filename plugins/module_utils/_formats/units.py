@@ -16,7 +16,10 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IG
 
 
 def parse_age(text: str) -> float | None:
-    """Seconds in ``30d``, ``12h``, ``45m``, ``90s`` or ``2w``; None for ``0``, which is off. Raises ValueError."""
+    """Seconds in ``30d``, ``12h``, ``45m``, ``90s`` or ``2w``; None for ``0``, which is off.
+
+    Raises ValueError.
+    """
     if text.strip() == "0":
         return None
     match = _AGE.fullmatch(text.strip())

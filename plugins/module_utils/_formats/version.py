@@ -58,7 +58,10 @@ class Version(NamedTuple):
 
 
 def parse_version(text: str) -> Version:
-    """The version of a CLI: ``0.44.0``, ``0.170.0-alpha.3``; ``0.44`` counts as 0.44.0. Raises ValueError."""
+    """The version of a CLI: ``0.44.0``, ``0.170.0-alpha.3``; ``0.44`` counts as 0.44.0.
+
+    Raises ValueError.
+    """
     match = _SEMVER.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a version such as {DEFAULT}")

@@ -26,7 +26,10 @@ _SOMEBODY = Identity(65534, 65534)
 
 def walk_chain(path: str) -> list[tuple[str, os.stat_result]]:
     """Every file that opening ``path`` goes through, with its lstat: each directory, each symbolic link on the way, and
-    last what it leads to. Raises OSError at the first that is missing or cannot be looked at."""
+    last what it leads to.
+
+    Raises OSError at the first that is missing or cannot be looked at.
+    """
     chain: dict[str, os.stat_result] = {}
     links = 0
     current = "/"
@@ -76,7 +79,10 @@ def may(info: os.stat_result, identity: Identity, bits: int) -> bool:
 
 def temporary_directory() -> str:
     """TMPDIR, or, where another user could change that or root's is private, as pam_tmpdir(8) makes it, /tmp: one that
-    every user can go through. Raises PermissionError where none is safe."""
+    every user can go through.
+
+    Raises PermissionError where none is safe.
+    """
     return _temporary_directory(lambda info: os.geteuid() != 0 or may(info, _SOMEBODY, 0o1))
 
 

@@ -16,7 +16,10 @@ _HIGHEST = 2**31 - 1
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Writes all of it. Raises OSError, after part of it perhaps."""
+    """Writes all of it.
+
+    Raises OSError, after part of it perhaps.
+    """
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]

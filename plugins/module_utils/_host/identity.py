@@ -29,7 +29,10 @@ class Identity(NamedTuple):
 
 def lookup_identity(spec: str) -> Identity:
     """The identity that ``name``, ``uid`` or ``uid:gid`` names. A bare UID without passwd entry has its own number as
-    GID. Raises LookupError for a name that does not exist, ValueError for text of no such form."""
+    GID.
+
+    Raises LookupError for a name that does not exist, ValueError for text of no such form.
+    """
     user, colon, group = spec.partition(":")
     if colon and not (user.isdecimal() and group.isdecimal()):
         raise ValueError(f"{spec!r} is not a user: give a name, a UID, or UID:GID")
@@ -60,7 +63,10 @@ def current_identity() -> Identity:
 
 def become(identity: Identity) -> None:
     """Turns this process into ``identity`` for good: groups cleared, real, effective and saved IDs set. Does nothing
-    where it is that identity already. Raises PermissionError where the process may not."""
+    where it is that identity already.
+
+    Raises PermissionError where the process may not.
+    """
     if os.geteuid() != 0 and (os.getresuid(), os.getresgid()) == ((identity.uid,) * 3, (identity.gid,) * 3):
         return
     os.setgroups([])

@@ -72,7 +72,10 @@ def become_subreaper() -> None:
 
 
 def set_file_system_ids(uid: int, gid: int) -> None:
-    """setfsuid(2) and setfsgid(2): the file system's capabilities go and come with UID 0. Raises PermissionError."""
+    """setfsuid(2) and setfsgid(2): the file system's capabilities go and come with UID 0.
+
+    Raises PermissionError.
+    """
     _setfsgid(gid)
     _setfsuid(uid)
     # Neither tells a failure. Asked for an ID that cannot be, they change nothing, and tell which one is set.

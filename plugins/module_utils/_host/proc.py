@@ -60,7 +60,10 @@ def running_files() -> Iterator[tuple[int, int]]:
 
 
 def command_line(pid: int) -> list[str]:
-    """The words that a process shows as its command line, which it may have changed. Raises OSError."""
+    """The words that a process shows as its command line, which it may have changed.
+
+    Raises OSError.
+    """
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         return file.read().decode(errors="replace").replace("\0", " ").split()
 

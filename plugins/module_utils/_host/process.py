@@ -57,7 +57,9 @@ def run(
     """Runs a command to its end, at most ``timeout`` seconds; then its whole session's group is killed.
 
     It does not outlive this process either, and inherits the descriptors ``keep_open`` alone. ``before`` is called in
-    the new process first. Raises OSError where the command cannot be started, SubprocessError where ``before`` fails.
+    the new process first.
+
+    Raises OSError where the command cannot be started, SubprocessError where ``before`` fails.
     """
 
     import subprocess  # not by everybody who imports this: what it imports makes every fork(2) slower

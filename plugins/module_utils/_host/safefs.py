@@ -71,8 +71,9 @@ def open_trusted(path: str, create: int | None = None) -> int:
     Symbolic links are followed only where root made them, and nothing is looked up in a directory in which everybody
     may rename (writable by others and not sticky): so nobody else decides where the path ends. An unprivileged process
     has no more than its own rights to lose, and follows what it likes. With ``create``, the mode of a directory that is
-    missing, it is made, and those above it, 0755. Raises FileNotFoundError for what is missing otherwise,
-    PermissionError for what is not to be trusted.
+    missing, it is made, and those above it, 0755.
+
+    Raises FileNotFoundError for what is missing otherwise, PermissionError for what is not to be trusted.
     """
     if not os.path.isabs(path):
         raise ValueError(f"{path!r} is not an absolute path")

@@ -70,7 +70,9 @@ def _candidates(package: str, platform: Platform) -> Iterator[str]:
 
 def resolve(path: str, search_path: str) -> str:
     """The binary that ``path`` means: a file, a directory of @openai/codex, or a bare name that ``search_path`` has.
-    Raises FileNotFoundError with the reason in words."""
+
+    Raises FileNotFoundError with the reason in words.
+    """
     if "/" not in path:
         found = shutil.which(path, path=search_path)
         if not found:
@@ -104,7 +106,9 @@ def is_executable_file(path: str) -> bool:
 
 
 def ask(path: str, arguments: Sequence[str], identity: Identity, timeout: float) -> Completed:
-    """Runs the binary as that user with a bare environment, from ``/``. Raises OSError where it cannot start, or would
-    be run by root though another user could change it."""
+    """Runs the binary as that user with a bare environment, from ``/``.
+
+    Raises OSError where it cannot start, or would be run by root though another user could change it.
+    """
     check_program(path, identity)
     return run([path, *arguments], bare_environment(identity, "/"), timeout, identity)

@@ -70,8 +70,11 @@ class ReleaseOutcome(NamedTuple):
 
 
 class Installer:
-    """One run. Raises ReleaseError, NpmError, TarballError, ValueError, LookupError or OSError; what was active
-    before is then active still. ``warnings`` are for whoever runs it, also where it fails."""
+    """One run. ``warnings`` are for whoever runs it, also where it fails.
+
+    Raises ReleaseError, NpmError, TarballError, ValueError, LookupError or OSError; what was active before is then
+    active still.
+    """
 
     def __init__(self, request: ReleaseRequest) -> None:
         self.request = request

@@ -81,7 +81,10 @@ def ready_npm(
     npm: str, environ: Mapping[str, str], registry: str | None, token: str | None, timeout: float
 ) -> Iterator[Npm]:
     """npm, ready to be called within the block. ``npm`` is a path, or a name on PATH; ``environ`` the caller's
-    environment. Raises NpmError where npm or Node.js is missing, too old, or another user's to change."""
+    environment.
+
+    Raises NpmError where npm or Node.js is missing, too old, or another user's to change.
+    """
     with private_directory() as scratch:
         environment, unsafe_path, warnings = own_surroundings(environ, scratch)
         path = _find(npm, environment["PATH"], unsafe_path)
@@ -127,7 +130,10 @@ def _check_owners(program: str) -> None:
 
 def _host_settings(path: str, environment: Mapping[str, str], warnings: list[str]) -> list[str]:
     """The host's own .npmrc, which counts even where npm is given another prefix, unless another user could have made
-    it. Raises NpmError where npm does not run."""
+    it.
+
+    Raises NpmError where npm does not run.
+    """
     # npm lists who says what, the one that counts last. It must not read the file before we know whose it is.
     other = os.path.join(environment["TMPDIR"], "npmrc")
     listing = ["config", "list", "--long", "--global", f"--globalconfig={other}", _cache(environment["TMPDIR"])]
@@ -164,7 +170,10 @@ def check_registry(registry: str) -> None:
 
 
 def resolve_version(npm: Npm, version: str) -> str:
-    """The exact version that a dist-tag, or a version, is on the registry. Raises NpmError."""
+    """The exact version that a dist-tag, or a version, is on the registry.
+
+    Raises NpmError.
+    """
     done = _run(npm, ["view", f"{PACKAGE}@{version}", "version", "--json", _cache(npm.scratch)])
     if done.rc != 0:
         raise _failure(npm, "view", f"{PACKAGE}@{version}", done)
@@ -175,8 +184,10 @@ def resolve_version(npm: Npm, version: str) -> str:
 
 
 def install_release(npm: Npm, version: str, platform_package: str, prefix: str, cache: str) -> None:
-    """Installs an exact version in npm's global layout below ``prefix``. Raises NpmError where npm gave up, or gave up
-    the platform package or a file of it, which it says in its log alone."""
+    """Installs an exact version in npm's global layout below ``prefix``.
+
+    Raises NpmError where npm gave up, or gave up the platform package or a file of it, which it says in its log alone.
+    """
     arguments = [
         "install",
         f"--prefix={prefix}",
@@ -203,7 +214,9 @@ def install_release(npm: Npm, version: str, platform_package: str, prefix: str, 
 
 def pack(npm: Npm, specs: Sequence[str], folder: str, cache: str) -> Mapping[str, str]:
     """Downloads the tarballs of exact versions into ``folder``: the digest of each, as npm has it, by its file name.
-    Raises NpmError."""
+
+    Raises NpmError.
+    """
     arguments = [
         "pack",
         "--json",

@@ -45,14 +45,19 @@ class Member(NamedTuple):
 
 def members(path: str) -> Iterator[Member]:
     """The files of a tarball, in its order; what was handed out is to be believed only when all of it has been read.
-    Raises MalformedError, or OSError where the file cannot be read."""
+
+    Raises MalformedError, or OSError where the file cannot be read.
+    """
     with open_file(path) as stream:
         most = min(_MOST_BYTES, max(_ALWAYS_BYTES, _MOST_TIMES * os.fstat(stream.fileno()).st_size))
         yield from _read(_Bytes(_inflate(stream, most)))
 
 
 def open_file(path: str) -> BinaryIO:
-    """Opens it for reading; a FIFO is not waited for. Raises MalformedError where it is no regular file, or OSError."""
+    """Opens it for reading; a FIFO is not waited for.
+
+    Raises MalformedError where it is no regular file, or OSError.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
@@ -61,7 +66,10 @@ def open_file(path: str) -> BinaryIO:
 
 
 def plain_parts(name: str) -> list[str]:
-    """The components of a relative path that stays below where it starts. Raises ValueError with the reason."""
+    """The components of a relative path that stays below where it starts.
+
+    Raises ValueError with the reason.
+    """
     try:
         raw = name.encode()
     except UnicodeEncodeError:

@@ -36,12 +36,18 @@ class NotChecked(Exception):
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """A file's text. Raises ValueError for what has no TOML form."""
+    """A file's text.
+
+    Raises ValueError for what has no TOML form.
+    """
     return HEADER + dumps(document)
 
 
 def judge(texts: Mapping[str, str], codex: str, user: Identity) -> None:
-    """Has the CLI at ``codex`` read these files as ``user``. Raises PolicyError, or NotChecked."""
+    """Has the CLI at ``codex`` read these files as ``user``.
+
+    Raises PolicyError, or NotChecked.
+    """
     with private_directory() as etc:
         os.chmod(etc, PUBLIC_DIRECTORY)
         folder = os.path.join(etc, "codex")

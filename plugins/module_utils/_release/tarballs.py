@@ -37,7 +37,10 @@ class Tarball(NamedTuple):
 
 
 def check_checksum(checksum: str) -> tuple[str, bytes]:
-    """The algorithm and the digest that a checksum's text says. Raises ValueError."""
+    """The algorithm and the digest that a checksum's text says.
+
+    Raises ValueError.
+    """
     algorithm, separator, digest = checksum.partition(":" if ":" in checksum else "-")
     try:
         raw = bytes.fromhex(digest) if separator == ":" else base64.b64decode(digest, validate=True)
@@ -55,9 +58,11 @@ def check_tarballs(tarballs: Sequence[Tarball]) -> None:
 
 
 def unpack_release(tarballs: Sequence[Tarball], version: str, platform: Platform, prefix: str) -> None:
-    """Lays out the release ``version`` in ``prefix``, an empty directory. Raises TarballError where the tarballs are
-    not exactly the package of that version and, from 0.99 on, its platform package; OSError where the disk does not
-    take them. Nothing is left in ``prefix`` then."""
+    """Lays out the release ``version`` in ``prefix``, an empty directory. Nothing is left in ``prefix`` then.
+
+    Raises TarballError where the tarballs are not exactly the package of that version and, from 0.99 on, its platform
+    package; OSError where the disk does not take them.
+    """
     try:
         _unpack(tarballs, version, platform, prefix)
     except BaseException:

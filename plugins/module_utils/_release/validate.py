@@ -36,7 +36,10 @@ class Check(NamedTuple):
 def report(
     path: str, user: Identity, flags: Sequence[str], sandbox: bool, requires: str, sdk_path: str | None
 ) -> dict[str, Any]:
-    """What codex_validate documents as its result. Raises ValueError for ``requires`` that cannot be read."""
+    """What codex_validate documents as its result.
+
+    Raises ValueError for ``requires`` that cannot be read.
+    """
     found = Findings(path, user, flags, sandbox)
     found.examine()
     sdk = None
@@ -244,7 +247,10 @@ class Findings:
 
 def read_sdk(directory: str) -> dict[str, Any]:
     """What an installed SDK is, and which CLI it pins: ``path``, ``version``, ``requires_cli``. ``directory`` holds the
-    SDK, directly or in node_modules. Raises OSError or ValueError in words."""
+    SDK, directly or in node_modules.
+
+    Raises OSError or ValueError in words.
+    """
     for path in _sdk_places(directory):
         manifest_path = os.path.join(path, "package.json")
         if os.path.isfile(manifest_path):

@@ -32,7 +32,9 @@ def each_home(root: str, names: Sequence[str] | None = None) -> Iterator[OpenedH
     """The workspaces in ``root``: those of ``names``, or every directory but hidden ones.
 
     A HOME is taken by its directory, never through a link. One that belongs to root is nobody's workspace, and an
-    unprivileged process can work in its own only. Raises OSError where ``root`` cannot be read.
+    unprivileged process can work in its own only.
+
+    Raises OSError where ``root`` cannot be read.
     """
     with opened(open_trusted(root)) as root_fd:
         listed = sorted(os.listdir(root_fd)) if names is None else names

@@ -69,7 +69,10 @@ class Look:
                 os.close(home)
 
     def _is_configured(self, content: bytes, config: Mapping[str, Any]) -> bool:
-        """Whether a config.toml is what it should be. Raises ValueError for what is no TOML."""
+        """Whether a config.toml is what it should be.
+
+        Raises ValueError for what is no TOML.
+        """
         known = self._configs.get((content, id(config)))
         if known is None:
             text = content.decode()

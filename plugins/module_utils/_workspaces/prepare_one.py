@@ -142,7 +142,10 @@ class Preparation:
             )
 
     def _edited(self, content: bytes, config: Mapping[str, Any]) -> tuple[bytes, list[Change]]:
-        """What becomes of a config.toml, and what changes in it. Raises Refused or TomlError."""
+        """What becomes of a config.toml, and what changes in it.
+
+        Raises Refused or TomlError.
+        """
         known = self._edits.get((content, id(config)))
         if known is None:
             try:
@@ -198,7 +201,10 @@ def _is_still(codex: int, info: os.stat_result | None) -> bool:
 
 
 def remove_home(root_fd: int, name: str, busy: Mapping[int, Sequence[int]], check: bool) -> bool:
-    """Removes a HOME; False where there is none. Raises OSError, or Refused where one of the ``busy`` owns it."""
+    """Removes a HOME; False where there is none.
+
+    Raises OSError, or Refused where one of the ``busy`` owns it.
+    """
     try:
         info = os.stat(name, dir_fd=root_fd, follow_symlinks=False)
     except FileNotFoundError:

@@ -48,7 +48,10 @@ def read_workspaces_json(text: str, defaults: Mapping[str, Any]) -> list[WantedW
 
 def read_workspaces(items: Any, defaults: Mapping[str, Any]) -> list[WantedWorkspace]:
     """The workspaces that a list of mappings (``name``, ``state``, ``user``, ``uid``, ``gid``, ``config``) describes,
-    each with its own configuration over ``defaults``. Raises InvalidRequest with everything that is wrong."""
+    each with its own configuration over ``defaults``.
+
+    Raises InvalidRequest with everything that is wrong.
+    """
     if not isinstance(items, (list, tuple)):
         raise InvalidRequest([f"the workspaces are not a list, but {type(items).__name__}"])
     problems: list[str] = []
@@ -121,7 +124,10 @@ def _number(name: str, what: str, value: Any, problems: list[str]) -> int | None
 
 
 def parse_mode(text: str) -> int:
-    """A HOME's mode from octal text. Raises InvalidRequest for one that locks its owner out or lets others write."""
+    """A HOME's mode from octal text.
+
+    Raises InvalidRequest for one that locks its owner out or lets others write.
+    """
     if not _MODE.fullmatch(text):
         raise InvalidRequest([f"the mode {text!r} is not three octal digits, such as '0700' (in quotes)"])
     mode = int(text, 8)
