@@ -107,9 +107,9 @@ def test_thousands_of_users_take_one_process(root, monkeypatch):
     if not shutil.which("systemd-sysusers"):
         pytest.skip("NOT RUN: this system has no systemd-sysusers")
     commands = []
-    run = new_users._process.run
+    run = new_users.process.run
     monkeypatch.setattr(
-        new_users._process, "run", lambda argv, *rest, **more: commands.append(argv) or run(argv, *rest, **more)
+        new_users.process, "run", lambda argv, *rest, **more: commands.append(argv) or run(argv, *rest, **more)
     )
 
     def work():
