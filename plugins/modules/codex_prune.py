@@ -13,9 +13,13 @@ description:
   - Removes sessions that nobody has used for a while, or that take too much room, from every workspace below a root.
   - Works in each workspace as its owner, in a process that has dropped to that user, and follows no link out of it.
     Started as root, it prunes every workspace that is not root's own; started unprivileged, those of that user.
-  - The rows of Codex's own databases that name a session go with it, in one transaction for at most 20000 sessions of
-    a workspace; a run that is killed leaves nothing that the next one does not end. Where their schema is not known to
-    this module, C(codex delete) removes the session; where that fails too, rows stay, and the result says so.
+  - A session goes whole, its files and the rows of Codex's own databases that name it, or not at all. The rows of at
+    most 20000 sessions of a workspace go in one transaction; a run that is killed leaves nothing that the next one does
+    not end. Where the schema is not known to this module, C(codex delete) removes the sessions one after the other, in
+    240 seconds a workspace. How many should have gone and did not, and what to do, is in RV(problems).
+  - The databases are looked for in C(.codex), where C(sqlite_home) of the workspace's C(.codex/config.toml) or of
+    C(/etc/codex/config.toml) has them, and where the variable C(CODEX_SQLITE_HOME) of the task's environment does; in a
+    directory that is the workspace's own only.
   - A session stays while a turn runs in it or a process has it open, and as long as a session that stays was forked
     from it or spawned by it.
   - Which session was forked from which, only the sessions' own files tell. What was read is kept in the workspace, in

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,26 @@ from support.stub import FAKE_KEY, ResponsesStub
 
 DAY = 86400
 UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+# Copies every row that names a thread for each of the others.
+MULTIPLY = """
+import glob, json, sqlite3, sys
+codex, thread = sys.argv[1:]
+copies = json.load(sys.stdin)
+for path in glob.glob(codex + "/*.sqlite"):
+    connection = sqlite3.connect(path)
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    for table in tables:
+        for row in connection.execute(f'SELECT * FROM "{table}"').fetchall():
+            if any(thread in str(value) for value in row):
+                marks = ",".join("?" * len(row))
+                for copy in copies:
+                    values = [value.replace(thread, copy) if isinstance(value, str) else value for value in row]
+                    connection.execute(f'INSERT INTO "{table}" VALUES ({marks})', values)
+    connection.commit()
+    connection.close()
+"""
 
 
 @contextmanager
@@ -119,11 +140,25 @@ class Workspace:
         argv = ("/usr/bin/python3", "-c", program, self.codex / database, statement)
         subprocess.run(**self.command(*argv), check=True)
 
+    def multiply(self, thread: str, number: int) -> list[str]:
+        """So many more sessions like one that the CLI made: file and rows."""
+        copies = [str(uuid.uuid4()) for _number in range(number)]
+        original = self.rollouts()[thread]
+        content = original.read_text()
+        for copy in copies:
+            path = Path(str(original).replace(thread, copy))
+            path.write_text(content.replace(thread, copy))
+            os.chown(path, self.uid, self.uid)
+        argv = ("/usr/bin/python3", "-c", MULTIPLY, self.codex, thread)
+        subprocess.run(**self.command(*argv), input=json.dumps(copies).encode(), check=True)
+        return copies
+
     @contextmanager
-    def open_databases(self) -> Iterator[dict[str, sqlite3.Connection]]:
+    def open_databases(self, directory: Path | None = None) -> Iterator[dict[str, sqlite3.Connection]]:
         """Copies of the CLI's databases, with what is in their write-ahead logs."""
+        place = directory or self.codex
         with tempfile.TemporaryDirectory() as copies:
-            for path in (*self.codex.glob("*.sqlite"), *self.codex.glob("*.sqlite-wal")):
+            for path in (*place.glob("*.sqlite"), *place.glob("*.sqlite-wal")):
                 shutil.copy(path, copies)
             connections = {path.name: sqlite3.connect(path) for path in Path(copies).glob("*.sqlite")}
             try:
@@ -132,16 +167,19 @@ class Workspace:
                 for connection in connections.values():
                     connection.close()
 
-    def mentions(self, threads: set[str]) -> list[str]:
-        """Where the CLI's databases still name one of the threads, in whatever column."""
+    def mentions(self, threads: set[str], outside: Path | None = None) -> list[str]:
+        """Where the CLI's databases, below HOME or there, still name one of the threads, in whatever column."""
+        below = [self.home, *filter(None, [outside])]
         found = []
-        with self.open_databases() as databases:
-            for database, connection in databases.items():
-                tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-                for (table,) in tables:
-                    for row in connection.execute(f'SELECT * FROM "{table}"'):
-                        named = threads.intersection(UUID.findall(" ".join(map(str, row))))
-                        found += [f"{database}: {table}: {name}" for name in named]
+        directories = {path.parent for place in below for path in place.rglob("*.sqlite")}
+        for directory in (path for path in directories if path.parent.name != "db-backups"):
+            with self.open_databases(directory) as databases:
+                for database, connection in databases.items():
+                    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+                    for (table,) in tables:
+                        for row in connection.execute(f'SELECT * FROM "{table}"'):
+                            named = threads.intersection(UUID.findall(" ".join(map(str, row))))
+                            found += [f"{database}: {table}: {name}" for name in named]
         return found
 
     def integrity(self) -> set[str]:

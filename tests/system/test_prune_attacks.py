@@ -195,13 +195,18 @@ def databases(workspace: Workspace, *statements: str, name: str = "state_5.sqlit
 THREADS = "CREATE TABLE threads (id TEXT PRIMARY KEY, rollout_path TEXT NOT NULL)"
 
 
-def test_a_corrupt_database_costs_its_rows_only(root, hostile, bystander):
-    plant(hostile)
+NOT_GONE = "codex: 1 session that should have gone did not: "
+
+
+def test_what_a_corrupt_database_lists_stays_whole(root, hostile, bystander):
+    rollout = plant(hostile)
     path = databases(hostile, THREADS)
     path.write_bytes(b"SQLite format 3\0" + os.urandom(8000))
     result = prune(root)
-    assert report_of(result, hostile)["pruned"] == 1
-    assert "not as known" in report_of(result, hostile)["problems"][0]
+    assert rollout.exists() and report_of(result, hostile)["kept"] == 1
+    problems = report_of(result, hostile)["problems"]
+    assert problems[0].startswith(f"{NOT_GONE}Codex's databases are not as known here (SQLite says: file is not a d")
+    assert len(problems) == 3 and {problem.split(": ")[-1] for problem in problems[1:]} == {"file is not a database"}
     assert_pruned(result, bystander)
 
 
@@ -225,17 +230,18 @@ def test_a_locked_database_costs_that_tenants_turn(root, hostile, bystander, mon
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
 @pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_database_costs_its_rows_only(root, hostile, bystander, monkeypatch, put, suffix):
-    from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_home
+def test_what_is_no_database_costs_that_tenants_turn(root, hostile, bystander, monkeypatch, put, suffix):
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_delete
 
-    monkeypatch.setattr(prune_home, "_DELETE_SECONDS", 0.5)  # the CLI itself waits for a FIFO
-    plant(hostile)
+    monkeypatch.setattr(codex_delete, "CALL_SECONDS", 0.5)  # the CLI itself waits for a FIFO
+    rollout = plant(hostile)
     if suffix:
         databases(hostile, THREADS)
     put(hostile.codex / f"state_5.sqlite{suffix}")
     result = prune(root)
-    assert report_of(result, hostile)["pruned"] == 1
-    assert f"state_5.sqlite{suffix} is not a regular file" in report_of(result, hostile)["problems"][0]
+    # The CLI may come to terms with it.
+    assert rollout.exists() == (report_of(result, hostile)["pruned"] == 0)
+    assert f"state_5.sqlite{suffix} is not a regular file" in " ".join(report_of(result, hostile)["problems"])
     assert_pruned(result, bystander)
 
 
@@ -268,9 +274,44 @@ def test_a_database_that_fights_back_is_stopped(root, hostile, bystander, monkey
     )
     databases(hostile, f"CREATE VIEW threads AS {ENDLESS}", name="goals_1.sqlite")
     result = prune(root)
+    assert report_of(result, hostile)["problems"][0].startswith(NOT_GONE)
     assert why in report_of(result, hostile)["problems"][0]
     assert rollout.exists()
     assert_pruned(result, bystander)
+
+
+def test_what_a_killed_run_has_put_aside_comes_back(root, hostile, canary):
+    due, young = plant(hostile), plant(hostile, days=1)
+    away = (hostile.codex / "sessions/2026/01/03/rollout-2026-01-03T03-04-05-").with_name(
+        f"rollout-2026-01-03T03-04-05-{uuid.uuid4()}.jsonl"
+    )
+    aside = hostile.codex / ".alive-codex-aside"
+    aside.mkdir()
+    os.chown(aside, hostile.uid, hostile.uid)
+    young.rename(aside / str(young.relative_to(hostile.codex)).replace("/", ","))
+    due.rename(aside / str(away.relative_to(hostile.codex)).replace("/", ","))  # its directory has gone
+    for name in ("..,..,..,x", "sessions,..,x", ",x", "sessions", "."):
+        (aside / name).mkdir(exist_ok=True)
+    (aside / "link,x").symlink_to(canary)
+    (hostile.codex / "link").symlink_to(canary)
+    result = prune(root)
+    assert gone(result) == {away.name[-42:-6]}
+    assert list(hostile.rollouts().values()) == [young]
+    assert not (root / "x").exists() and not (root.parent / "x").exists()
+
+
+def test_what_lies_in_a_directory_that_is_closed_stays_whole(root, hostile):
+    """Its rows would go, and its file stay, run after run."""
+    thread = (rollout := plant(hostile)).name[-42:-6]
+    path = databases(hostile, THREADS, f"INSERT INTO threads VALUES ('{thread}', '{rollout}')")
+    rollout.parent.chmod(0o500)
+    result = prune(root)
+    (problem,) = report_of(result, hostile)["problems"]
+    assert problem == f"{NOT_GONE}{LEVELS[-1]} cannot be written to. Its owner has to allow that"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT id FROM threads").fetchall() == [(thread,)]
+    rollout.parent.chmod(0o700)
+    assert_pruned(prune(root), hostile)
 
 
 def test_a_lock_that_is_never_given_back_costs_that_tenants_turn(root, hostile, bystander, monkeypatch):

@@ -82,8 +82,8 @@ def make(codex: Path, *statements: str, name: str = "state_5.sqlite") -> None:
 def forget(codex: Path) -> int:
     fd = os.open(codex, os.O_RDONLY)
     try:
-        with codex_databases.StateDatabases(fd) as state:
-            return state.forget([GONE])
+        with codex_databases.StateDatabases([fd]) as state:
+            return state.forget({GONE})
     finally:
         os.close(fd)
 

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 from types import TracebackType
-from typing import Any, Iterable, Iterator, NamedTuple
+from typing import AbstractSet, Any, Iterable, Iterator, NamedTuple
 
 from .sqlite import Connection, Strange
 
@@ -28,13 +28,14 @@ _FILE = re.compile(rf"{_DATABASE.pattern}(?:-wal|-shm|-journal)?")
 _ROWS = 10_000
 # What SQLite attaches to one connection, besides its main database.
 _MAX_DATABASES = 10
-_THREAD_COLUMNS = frozenset({"thread_id", "parent_thread_id", "child_thread_id"})
+# A thread and those spawned by it are a session, which has the first one's id.
+_THREAD_COLUMNS = frozenset({"thread_id", "parent_thread_id", "child_thread_id", "session_id"})
 # Columns that mention threads, but no session of their own: a list's place, a migration's place, and the parent that
 # stays as long as its child does.
 _OTHER_COLUMNS = frozenset({"thread_section_id", "last_checked_thread_id", "attached_thread_parent_id"})
 # How far a background job of the CLI has come: empty, it looks again.
 _CURSORS = frozenset({"last_watermark", "last_checked_thread_id"})
-_MENTIONS_THREAD = re.compile(r".*thread.*id", re.IGNORECASE)
+_MENTIONS_THREAD = re.compile(r".*(?:thread|session).*id", re.IGNORECASE)
 _SPACE = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
 _VIRTUAL = re.compile(rf"{_SPACE}*create{_SPACE}+virtual\b", re.IGNORECASE | re.DOTALL)
 
@@ -52,32 +53,88 @@ class _Change(NamedTuple):
 
 
 class StateDatabases:
-    """All the databases in ``.codex`` as one connection, so that one transaction covers them. All of it may raise
-    Strange, or Unavailable where they may well be as known."""
+    """All the databases in some directories, given as descriptors. All of it may raise Strange, or Unavailable where
+    they may well be as known. ``strange`` says what in them is not as known: they can be read all the same."""
 
-    def __init__(self, codex_fd: int) -> None:
+    def __init__(self, directories: Iterable[int]) -> None:
+        self._stores: list[_Directory] = []
+        try:
+            for fd in directories:
+                self._stores.append(_Directory(fd))
+        except BaseException:
+            self.close()
+            raise
+        self.strange = next((store.strange for store in self._stores if store.strange), "")
+
+    def __enter__(self) -> StateDatabases:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
+    def spawned(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a session and the one that it was spawned by, or is attached to."""
+        for store in self._stores:
+            yield from store.spawned()
+
+    def listed_before(self, when: float) -> Iterator[list[tuple[str, str]]]:
+        """The sessions that the CLI lists and last noted anything about before ``when``, each with the path of its file
+        as noted; some at a time, and nothing is locked between these."""
+        for store in self._stores:
+            yield from store.listed_before(when)
+
+    def forget(self, ids: AbstractSet[str]) -> int:
+        """Deletes every row that names one of the sessions, or, where anything is raised, none; how many went. Strange
+        where one stays, whatever keeps it."""
+        if self.strange:
+            raise Strange(self.strange)
+        try:
+            rows = sum(store.delete(ids) for store in self._stores)
+            for store in self._stores:
+                store.commit()
+        except BaseException:
+            for store in self._stores:
+                store.rollback()
+            raise
+        return rows
+
+    def checkpoint(self) -> None:
+        """Moves what the write-ahead logs hold into the databases, and empties them where nobody reads them now."""
+        for store in self._stores:
+            store.checkpoint()
+
+
+class _Directory:
+    """The databases in one directory as one connection."""
+
+    def __init__(self, fd: int) -> None:
         # SQLite opens what lies beside a database too, and would wait for a FIFO there.
-        for name in filter(_FILE.fullmatch, os.listdir(codex_fd)):
-            if _is_other(name, codex_fd):
+        for name in filter(_FILE.fullmatch, os.listdir(fd)):
+            if _is_other(name, fd):
                 raise Strange(f"{name} is not a regular file")
-        self.names = names = sorted(filter(_DATABASE.fullmatch, os.listdir(codex_fd)))
+        self.names = names = sorted(filter(_DATABASE.fullmatch, os.listdir(fd)))
+        self.strange = ""
         self._columns: dict[str, set[str]] = {}
-        if not names:
-            return
         if len(names) > _MAX_DATABASES:
             raise Strange(f"there are {len(names)} databases")
         # SQLite wants a path, and opens files beside it; a bare name in this directory passes through no link.
-        os.fchdir(codex_fd)
-        self._connection = Connection(names, BUSY_SECONDS, STATEMENT_SECONDS)
+        os.fchdir(fd)
+        self._connection = Connection(names, BUSY_SECONDS, STATEMENT_SECONDS) if names else None
         try:
             self._prepare()
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
 
     def _prepare(self) -> None:
         for index, name in enumerate(self.names):
-            for table, sql in self._connection.run(
+            for table, sql in self._run(
                 f"SELECT name, sql FROM d{index}.sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
             ):
                 self._inspect(index, name, table, sql or "")
@@ -88,24 +145,22 @@ class StateDatabases:
 
     def _inspect(self, index: int, database: str, table: str, sql: str) -> None:
         if _VIRTUAL.match(sql):
-            raise Strange(f"{database} has a virtual table {table}")
-        columns = {row[1] for row in self._connection.run(f"PRAGMA d{index}.table_xinfo({_identifier(table)})")}
+            self.strange = f"{database} has a virtual table {table}"
+            return
+        columns = {row[1] for row in self._run(f"PRAGMA d{index}.table_xinfo({_identifier(table)})")}
         for column in columns - _THREAD_COLUMNS - _OTHER_COLUMNS:
             if _MENTIONS_THREAD.fullmatch(column):
-                raise Strange(f"{database} has a column {table}.{column} that is not known")
+                self.strange = f"{database} has a column {table}.{column} that is not known"
         self._columns[_quoted(index, table)] = columns
 
-    def __enter__(self) -> StateDatabases:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.names:
+    def close(self) -> None:
+        if self._connection:
             self._connection.close()
 
+    def _run(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
+        return self._connection.run(statement, values) if self._connection else []
+
     def spawned(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a session and the one that it was spawned by, or is attached to."""
         for table, columns in self._columns.items():
             if {"child_thread_id", "parent_thread_id"} <= columns:
                 yield from self._texts(f"SELECT child_thread_id, parent_thread_id FROM {table}")
@@ -114,47 +169,45 @@ class StateDatabases:
                 yield from self._texts(query)
 
     def listed_before(self, when: float) -> Iterator[list[tuple[str, str]]]:
-        """The sessions that the CLI lists and last noted anything about before ``when``, each with the path of its file
-        as noted; some at a time, and nothing is locked between these."""
         for table, columns in self._columns.items():
             if {"id", "rollout_path", "updated_at"} <= columns:
                 due = "updated_at < ? AND id > ?"
                 query = f"SELECT id, rollout_path FROM {table} WHERE {due} ORDER BY id LIMIT {_ROWS}"
                 last: Any = ""
                 while True:
-                    rows = self._connection.run(query, [int(when), last])
+                    rows = self._run(query, [int(when), last])
                     if not rows:
                         break
                     last = rows[-1][0]
                     yield [row for row in rows if all(isinstance(value, str) for value in row)]
 
-    def forget(self, ids: Iterable[str]) -> int:
-        """Deletes every row that names one of the sessions, in one transaction; how many went. Strange where one
-        stays, whatever keeps it."""
-        if not self.names:
+    def delete(self, ids: AbstractSet[str]) -> int:
+        """Begins a transaction that deletes every row that names one of the sessions; how many."""
+        if not self._connection:
             return 0
-        self._connection.run("DELETE FROM temp.gone")
-        self._connection.many("INSERT OR IGNORE INTO temp.gone VALUES (?)", ((id_,) for id_ in ids))
-        self._connection.run("BEGIN IMMEDIATE")
-        try:
-            before = self._connection.changes()
-            changes = list(self._changes())
-            for change in changes:
-                self._connection.run(change.statement())
-            # The CLI's own triggers may note a deletion in a table that had its turn already.
-            for change in filter(self._is_due, changes):
-                self._connection.run(change.statement())
-            for change in filter(self._is_due, changes):
-                raise Strange(f"something keeps rows of sessions in {self._plain(change.table)}")
-            rows = self._connection.changes() - before
-            self._connection.run("COMMIT")
-        except BaseException:
+        self._run("DELETE FROM temp.gone")
+        self._connection.many("INSERT INTO temp.gone VALUES (?)", ((id_,) for id_ in ids))
+        self._run("BEGIN IMMEDIATE")
+        before = self._connection.changes()
+        changes = list(self._changes())
+        for change in changes:
+            self._run(change.statement())
+        # The CLI's own triggers may note a deletion in a table that had its turn already.
+        for change in filter(self._is_due, changes):
+            self._run(change.statement())
+        for change in filter(self._is_due, changes):
+            raise Strange(f"something keeps rows of sessions in {self._plain(change.table)}")
+        return self._connection.changes() - before
+
+    def commit(self) -> None:
+        self._run("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection:
             self._connection.rollback()
-            raise
-        return rows
 
     def _is_due(self, change: _Change) -> bool:
-        return bool(self._connection.run(f"SELECT EXISTS (SELECT 1 FROM {change.table} WHERE {change.where})")[0][0])
+        return bool(self._run(f"SELECT EXISTS (SELECT 1 FROM {change.table} WHERE {change.where})")[0][0])
 
     def _changes(self) -> Iterator[_Change]:
         """All that names the sessions in ``temp.gone`` goes, the lists of them at the end."""
@@ -174,12 +227,11 @@ class StateDatabases:
         yield from last
 
     def checkpoint(self) -> None:
-        """Moves what the write-ahead logs hold into the databases, and empties them where nobody reads them now."""
         for index in range(len(self.names)):
-            self._connection.run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
+            self._run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
 
     def _texts(self, query: str) -> Iterator[tuple[str, str]]:
-        for first, second in self._connection.rows(query):
+        for first, second in self._connection.rows(query) if self._connection else ():
             if isinstance(first, str) and isinstance(second, str):
                 yield first, second
 

@@ -35,6 +35,7 @@ _AT_ONCE = 4096
 _STALE = (
     (".codex/shell_snapshots", re.compile(r".*\.sh"), _DAY),
     (".codex/.tmp", re.compile(r"(?:git|plugins-clone)-.*"), _DAY),
+    (".codex/.tmp/.staging", re.compile(r"marketplace-.*"), _DAY),
     (ROOT, re.compile(rf"\.{re.escape(LINEAGE)}\..*"), _DAY),
 )
 _WAL = re.compile(r"[a-z_]+_[0-9]+\.sqlite-wal")

@@ -24,6 +24,7 @@ from .archive import ArchiveFiles
 from .options import rules_of
 from .plan import UUID
 from .prune_home import MAX_LISTED, HomePruner, Orders
+from .sqlite_home import VARIABLE
 
 _MAX_PARALLEL = 4
 _COUNTS = ("pruned", "pruned_bytes", "kept", "kept_bytes", "in_use", "needed")
@@ -34,6 +35,9 @@ Work = Callable[[OpenedHome], Callable[["Channel | None"], "dict[str, Any]"]]
 
 def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
     """What the options ask for. Raises ValueError where one makes no sense."""
+    sqlite_home = os.environ.get(VARIABLE, "")
+    if sqlite_home and not os.path.isabs(sqlite_home):
+        raise ValueError(f"{VARIABLE} must be an absolute path, not {sqlite_home!r}")
     return Orders(
         stores=tuple(dict.fromkeys(options["stores"])),
         rules=rules_of(options),
@@ -41,6 +45,7 @@ def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
         now=time.time() if options["now"] is None else options["now"],
         dry_run=dry_run,
         codex=options["codex_path"],
+        sqlite_home=sqlite_home,
     )
 
 

@@ -7,19 +7,20 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from typing import AbstractSet, Any, Mapping, NamedTuple, Union
 
+from .._formats.text import counted
 from .._formats.zstd import Unreadable
-from .._host.identity import current_identity
 from .._host.jobs import Channel
 from .._host.proc import open_names
-from .._host.process import bare_environment, run
 from .._host.safefs import printable
+from . import sqlite_home
 from .archive import write_archive
+from .aside import Aside
 from .claude_store import ClaudeStore
 from .codex_databases import StateDatabases
+from .codex_delete import CodexDelete
 from .codex_store import CodexStore
 from .home import Home, split
 from .plan import CLAUDE, CODEX, UUID, Plan, Rest, Rules, Session, Tally, parents_matter, plan
@@ -31,8 +32,13 @@ WINDOW = 20_000
 MAX_LISTED = 1000
 _MAX_PROBLEMS = 20
 _DAY = 86400.0
-_DELETE_SECONDS = 30.0
-_FALLBACK_SECONDS = 240.0
+# Sessions that the CLI removes after one last look at them all.
+_AT_ONCE = 20
+_NEXT_RUN = "The next run tries again"
+_STRANGE = (
+    "The next run goes on; a newer alive.codex may know them; broken ones, moved aside while nothing runs there, Codex"
+    " makes again from its sessions"
+)
 
 SessionStore = Union[CodexStore, ClaudeStore]
 STORE_CLASSES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexStore, CLAUDE: ClaudeStore}
@@ -40,7 +46,7 @@ STORE_CLASSES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexSt
 
 class Orders(NamedTuple):
     """What to do in each HOME. ``now`` is seconds since the epoch; ``codex`` the CLI that deletes where the schema of
-    its databases is not known here."""
+    its databases is not known here; ``sqlite_home`` where they are by the environment."""
 
     stores: tuple[str, ...]
     rules: Rules
@@ -48,6 +54,7 @@ class Orders(NamedTuple):
     now: float
     dry_run: bool
     codex: str
+    sqlite_home: str = ""
 
 
 class HomePruner:
@@ -65,12 +72,17 @@ class HomePruner:
         self.counts = {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
         self.listed: list[Session] = []
         self.problems: list[str] = []
+        # How many sessions should have gone and did not, by their store and the reason, which ends in the cure.
+        self.left: Counter[tuple[str, str]] = Counter()
         # How many parts went from which directory since it was last looked into.
         self.taken: Counter[str] = Counter()
+        self.codex: CodexDelete | None = None
         self.swept = self.swept_bytes = 0
 
     def run(self) -> dict[str, Any]:
         """Prunes, sweeps and reports."""
+        if CODEX in self.orders.stores and not self.orders.dry_run:
+            self._end(Aside(self.home))  # a run that was killed may have left some
         lower = (-float("inf"), "")
         kept_bytes = 0
         more = True
@@ -96,12 +108,18 @@ class HomePruner:
                     self._problem(f"{store.name}: leftovers stay: {error}")
             for problem in store.problems:
                 self._problem(problem)
+        left = [
+            f"{store}: {counted(number, 'session')} that should have gone did not: {why}"
+            for (store, why), number in self.left.items()
+        ]
+        unsaid = len(self.problems) - _MAX_PROBLEMS
+        shown = self.problems[:_MAX_PROBLEMS] + ([f"and {counted(unsaid, 'more problem')}"] if unsaid > 0 else [])
         return {
             **self.counts,
             "swept": self.swept,
             "swept_bytes": self.swept_bytes,
             "sessions": [_described(session) for session in self.listed],
-            "problems": self.problems,
+            "problems": left + shown,
         }
 
     def _window(self, lower: tuple[float, str], kept_bytes: int) -> tuple[list[Session], Rest, bool]:
@@ -144,11 +162,13 @@ class HomePruner:
 
     def _prune_window(self, window: list[Session], rest: Rest) -> set[str]:
         """Plans and removes; the sessions that went, or would."""
-        decided = self._plan(window, rest)
+        decided, blocked = self._plan(window, rest)
         gone: set[str] = set()
         for store in self.stores:
             sessions = [session for session in decided.prune if session.store == store.name]
-            if sessions:
+            if sessions and store.name in blocked:
+                self._stay(store, len(sessions), blocked[store.name])
+            elif sessions:
                 removed = sessions if self.orders.dry_run else self._remove(store, sessions)
                 gone |= {session.id for session in removed}
                 self.counts["pruned"] += len(removed)
@@ -162,76 +182,121 @@ class HomePruner:
         self.counts["needed"] += len(decided.needed)
         return gone
 
-    def _plan(self, window: list[Session], rest: Rest) -> Plan:
-        """Which sessions go. Reads no more headers than that takes: they are spread all over the disk."""
+    def _plan(self, window: list[Session], rest: Rest) -> tuple[Plan, dict[str, str]]:
+        """Which sessions go, but of the stores that the second names, with the reason. Reads no more headers than that
+        takes: they are spread all over the disk."""
         rules, now = self.orders.rules, self.orders.now
         total = rest.bytes + sum(session.bytes for session in window)
         if not rules.is_due(min(session.activity for session in window), now, total):
-            return Plan([], [], [])
+            return Plan([], [], []), {}
         in_use = set(self.open_ids).union(*(store.in_use() for store in self.stores))
         parts = {session.id: session.parts for session in window}
-        spawned = self._spawned(parts.keys())
+        blocked: dict[str, str] = {}
+        spawned: dict[str, set[str]] = {}
         needed: set[str] = set()
         parents: dict[str, set[str]] = {}
         for store in self.stores:
             try:
+                if store.name == CODEX:
+                    spawned = self._spawned(parts.keys())
                 needed |= _needed_by_others(store, parts, spawned)
                 if parents_matter(window, rules, now, in_use, needed, rest):
                     for thread, _path, ids in store.parents():
                         parents.setdefault(thread, set()).update(ids)
-            except Unreadable as unreadable:
-                needed.update(session.id for session in window if session.store == store.name)
-                self._problem(f"{store.name}: nothing was pruned: compressed sessions cannot be read: {unreadable}")
+            except (Unavailable, Unreadable) as error:
+                blocked[store.name] = _told(error)
         for child, bases in spawned.items():
             parents.setdefault(child, set()).update(bases)
-        return plan(window, rules, now, in_use, needed, parents, rest)
+        return plan(window, rules, now, in_use, needed, parents, rest), blocked
+
+    def _databases(self) -> StateDatabases:
+        return StateDatabases(sqlite_home.directories(self.home, self.path, self.orders.sqlite_home))
 
     def _spawned(self, due: AbstractSet[str]) -> dict[str, set[str]]:
-        """What Codex's databases know of the sessions that need one that is ``due``. Where they cannot be read,
-        rollouts alone tell."""
+        """What Codex's databases know of the sessions that need one that is ``due``."""
         found: dict[str, set[str]] = {}
-        if CODEX in self.orders.stores:
-            try:
-                with StateDatabases(self.home.directory(".codex")) as state:
-                    for child, parent in state.spawned():
-                        if parent in due:
-                            found.setdefault(child, set()).add(parent)
-            except (FileNotFoundError, NotADirectoryError, Strange, Unavailable):
-                pass  # said, where it matters, when their rows are to go
+        try:
+            with self._databases() as state:
+                for child, parent in state.spawned():
+                    if parent in due:
+                        found.setdefault(child, set()).add(parent)
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # there are none
+        except Strange as strange:
+            self._problem(f"codex: which sessions were spawned by others, their own files alone say: {strange}")
         return found
 
     def _remove(self, store: SessionStore, sessions: list[Session]) -> list[Session]:
-        """Removes what nobody has touched since it was planned; what went."""
-        deleted: list[Session] = []
+        """Removes what nobody has touched since it was planned, each session whole or not at all; what went."""
         try:
+            sessions = [session for session in sessions if self._lets_go(store, session)]
             if self.archive:
                 write_archive(self.home, [part for session in sessions for part in session.parts], self.archive)
                 self.archive.commit()
-            forget = store.name == CODEX
-            if forget:
-                try:
-                    with StateDatabases(self.home.directory(".codex")):
-                        pass
-                except Strange as strange:
-                    deleted = self._delete_with_codex(sessions, str(strange))
-                    forget = False
-            with store.closed():
-                due = self._still_due(store, [session for session in sessions if session not in deleted])
-                if forget:
-                    # Rows first: whatever stops us now, the next run finds the file, and forgets it again.
-                    with StateDatabases(self.home.directory(".codex")) as state:
-                        state.forget(session.id for session in due)
-                return deleted + [session for session in due if self._unlink(session)]
-        except (OSError, Unavailable, Strange, Unreadable) as error:
-            self._problem(f"{store.name}: nothing more was pruned: {error}")
-            return deleted
+            try:
+                return self._remove_at_once(store, sessions)
+            except Strange as strange:
+                return self._remove_with_codex(store, sessions, str(strange))
+        except (OSError, Unavailable, Unreadable) as error:
+            self._stay(store, len(sessions), _told(error))
+            return []
+
+    def _remove_at_once(self, store: SessionStore, sessions: list[Session]) -> list[Session]:
+        with store.closed():
+            due = self._still_due(store, sessions)
+            if store.name == CODEX:
+                # Rows first: whatever stops us now, the next run finds the file, and forgets it again.
+                with self._databases() as state:
+                    state.forget({session.id for session in due})
+            return [session for session in due if self._unlink(store, session)]
+
+    def _remove_with_codex(self, store: SessionStore, sessions: list[Session], strange: str) -> list[Session]:
+        """Has the CLI remove the rows of one after the other; what went. It takes the lock that keeps turns from
+        beginning for itself: meanwhile they find no file."""
+        codex = self.codex = self.codex or CodexDelete(
+            self.orders.codex, self.path, {sqlite_home.VARIABLE: self.orders.sqlite_home}
+        )
+        aside = Aside(self.home)
+        gone: list[Session] = []
+        left = 0
+        for start in range(0, len(sessions), _AT_ONCE):
+            due = sessions[start : start + _AT_ONCE]
+            if codex.is_over:
+                left += len(due)
+                continue
+            try:
+                with store.closed():
+                    due = self._still_due(store, due)
+                    for session in due:
+                        aside.put(session.parts)
+            except (OSError, Unavailable, Unreadable) as error:
+                self._stay(store, len(sessions) - start, _told(error))
+                break
+            for session in due:
+                if not codex.is_over and codex.delete(session.id):
+                    aside.remove(session.parts)
+                    gone.append(session)
+                else:
+                    aside.bring_back(session.parts)
+                    left += 1
+        self._end(aside)
+        if left:
+            self._stay(store, left, f"Codex's databases are not as known here ({strange}), and {codex}. {_STRANGE}")
+        return gone
+
+    def _end(self, aside: Aside) -> None:
+        try:
+            aside.end()
+        except OSError as error:
+            self._problem(f"codex: sessions are left in {Aside.PLACE}: {error}. {_NEXT_RUN}")
 
     def _still_due(self, store: SessionStore, due: list[Session]) -> list[Session]:
         """Without those that were resumed, forked or opened since it was planned, and what these depend on."""
         running = store.in_use() | open_names(UUID).get(os.geteuid(), set())
         while True:
             parts = {session.id: session.parts for session in due}
-            stay = running | _needed_by_others(store, parts, self._spawned(parts.keys()))
+            spawned = self._spawned(parts.keys()) if store.name == CODEX else {}
+            stay = running | _needed_by_others(store, parts, spawned)
             left = [session for session in due if session.id not in stay and self._untouched(session)]
             if len(left) == len(due):
                 return due
@@ -245,39 +310,22 @@ class HomePruner:
         except OSError:
             return False
 
-    def _unlink(self, session: Session) -> bool:
+    def _lets_go(self, store: SessionStore, session: Session) -> bool:
+        """Whether the session's files can be removed: their directories may have been closed to their owner."""
+        for above in {split(part)[0] for part in session.parts}:
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=self.home.directory(above), effective_ids=True):
+                self._stay(store, 1, f"{printable(above)} cannot be written to. Its owner has to allow that")
+                return False
+        return True
+
+    def _unlink(self, store: SessionStore, session: Session) -> bool:
         for part in session.parts:
             try:
                 self.home.remove(part)
             except OSError as error:
-                self._problem(f"{printable(part)}: {error.strerror}")
+                self._stay(store, 1, f"{printable(part)}: {error.strerror}. {_NEXT_RUN}")
                 return False
         return True
-
-    def _delete_with_codex(self, sessions: list[Session], strange: str) -> list[Session]:
-        """Has the CLI itself delete what it can; what went."""
-        deleted: list[Session] = []
-        deadline = time.monotonic() + _FALLBACK_SECONDS
-        environment = bare_environment(current_identity(), self.path)
-        for session in sessions:
-            if time.monotonic() > deadline:
-                break
-            try:
-                end = run(
-                    [self.orders.codex, "delete", "--force", session.id], environment, _DELETE_SECONDS, umask=0o077
-                )
-                said = end.stderr.decode(errors="replace").strip()[-200:]
-                failed = said or "no reason given" if end.rc else ""
-            except OSError as error:
-                failed = str(error)
-            if failed:
-                self._problem(
-                    f"Codex's databases are not as known ({strange}), and {self.orders.codex} delete failed ({failed}):"
-                    " rows of pruned sessions stay in them"
-                )
-                break
-            deleted.append(session)
-        return deleted
 
     def _sweep(self, store: SessionStore) -> None:
         live = set(self.open_ids) | store.in_use()
@@ -297,18 +345,26 @@ class HomePruner:
     def _forget_orphans(self, store: CodexStore) -> None:
         """Removes the rows of sessions without a file that were last noted a day ago or more: somebody else removed the
         file, or a turn that began while it went noted it again."""
+        stay = 0
         try:
-            with StateDatabases(self.home.directory(".codex")) as state:
+            with self._databases() as state:
                 for listed in state.listed_before(self.orders.now - _DAY):
                     # Nearly every one has its file where it was noted, and none is looked for anywhere else.
                     orphans = store.without_rollout({thread for thread, path in listed if not os.path.lexists(path)})
+                    if state.strange:
+                        stay += len(orphans)
+                        continue
                     if orphans and not self.orders.dry_run:
                         with store.closed():
                             orphans = store.without_rollout(orphans) - store.in_use()
                             state.forget(orphans)
                     self.swept += len(orphans)
-        except (OSError, Strange, Unavailable):
-            return  # the next run looks again
+                if stay:
+                    self._problem(f"codex: rows of {counted(stay, 'session')} without a file stay: {state.strange}")
+        except (FileNotFoundError, NotADirectoryError):
+            return  # there are none
+        except (OSError, Strange, Unavailable) as error:
+            self._problem(f"codex: rows of sessions without a file may stay: {error}")
 
     def _checkpoint(self, store: CodexStore) -> None:
         logs = store.forgotten_logs(self.orders.now)
@@ -318,14 +374,24 @@ class HomePruner:
         self.swept_bytes += sum(logs.values())
         if not self.orders.dry_run:
             try:
-                with StateDatabases(self.home.directory(".codex")) as state:
+                with self._databases() as state:
                     state.checkpoint()
-            except (Strange, Unavailable) as error:
+            except (OSError, Strange, Unavailable) as error:
                 self._problem(f"codex: write-ahead logs stay: {error}")
 
+    def _stay(self, store: SessionStore, number: int, why: str) -> None:
+        self.left[store.name, why] += number
+
     def _problem(self, text: str) -> None:
-        if text not in self.problems and len(self.problems) < _MAX_PROBLEMS:
+        if text not in self.problems:
             self.problems.append(text)
+
+
+def _told(error: Exception) -> str:
+    """What stopped us, and what to do."""
+    if isinstance(error, Unreadable):
+        return f"compressed ones cannot be read: {error}. Install libzstd"
+    return f"{error}. {_NEXT_RUN}"
 
 
 def _needed_by_others(

@@ -20,6 +20,7 @@ import syslog
 import time
 from typing import Any
 
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import counted
 from ansible_collections.alive.codex.plugins.module_utils._host.new_files import new_file
 from ansible_collections.alive.codex.plugins.module_utils._host.safefs import (
     open_own,
@@ -39,6 +40,8 @@ LOCK = "lock"
 MAX_LOG = 2**20
 MAX_CONFIG = 2**20
 KEPT_LOGS = 4
+# Problems in one line of the log.
+MAX_PROBLEMS = 10
 # Administrators of root's group may read.
 LOG_MODE = 0o640
 LOG_DIRECTORY_MODE = 0o750
@@ -75,11 +78,17 @@ def record(result: dict[str, Any], started: float, dir_fd: int) -> None:
                     continue
     except FileNotFoundError:
         pass
-    line = dict(run, changed=result["changed"], **result["totals"], problems=result["problems"][:10])
+    line = dict(run, changed=result["changed"], **result["totals"], problems=bounded(result["problems"]))
     with contextlib.suppress(FileExistsError):
         os.close(new_file(LOG, LOG_MODE, dir_fd))
     with opened(os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as fd:
         os.write(fd, json.dumps(line).encode() + b"\n")
+
+
+def bounded(problems: list[str]) -> list[str]:
+    """The first of them, and how many more there are."""
+    more = len(problems) - MAX_PROBLEMS
+    return problems[:MAX_PROBLEMS] + ([f"and {counted(more, 'more problem')}"] if more > 0 else [])
 
 
 def complain(text: str) -> None:
