@@ -83,8 +83,10 @@ class CodexStore:
 
     def parents(self, unread: Container[str] = ()) -> Iterator[tuple[str, str, frozenset[str]]]:
         """A rollout's session, its path, and the sessions that it depends on: each that depends on something, and each
-        of the sessions ``unread``, of which none is said to. Raises Unreadable where one is compressed and this host
-        has nothing to read it with."""
+        of the sessions ``unread``, of which none is said to.
+
+        Raises Unreadable where one is compressed and this host has nothing to read it with.
+        """
         for path, batches in itertools.groupby(self._rollouts(), key=operator.itemgetter(0)):
             with self._lineage.directory(path) as directory:
                 for _path, dir_fd, rollouts in batches:

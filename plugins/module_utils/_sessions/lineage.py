@@ -99,8 +99,10 @@ class Directory:
             self._known = None
 
     def ids(self, name: str, dir_fd: int) -> frozenset[str]:
-        """The sessions that the rollout ``name`` says it depends on. Raises Unreadable where it is compressed and this
-        host has nothing to read it with."""
+        """The sessions that the rollout ``name`` says it depends on.
+
+        Raises Unreadable where it is compressed and this host has nothing to read it with.
+        """
         if self._known:
             return self._known.ids.get(name, NOBODY)
         line = _header(name, dir_fd)

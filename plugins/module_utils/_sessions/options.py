@@ -44,7 +44,10 @@ _MAX_SHOWN = 40
 
 
 def rules_of(options: Mapping[str, Any]) -> Rules:
-    """Checks the values of all options, and returns what may stay. Raises ValueError, which names the option."""
+    """Checks the values of all options, and returns what may stay.
+
+    Raises ValueError, which names the option.
+    """
     for name, spec in CONFIG.items():
         value = options.get(name)
         if spec["type"] == "path" and value is not None:

@@ -34,7 +34,10 @@ Work = Callable[[OpenedHome], Callable[["Channel | None"], "dict[str, Any]"]]
 
 
 def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
-    """What the options ask for. Raises ValueError where one makes no sense."""
+    """What the options ask for.
+
+    Raises ValueError where one makes no sense.
+    """
     sqlite_home = os.environ.get(VARIABLE, "")
     if sqlite_home and not os.path.isabs(sqlite_home):
         raise ValueError(f"{VARIABLE} must be an absolute path, not {sqlite_home!r}")
