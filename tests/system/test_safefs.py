@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._host import identity, proc, removal, safefs
+from ansible_collections.alive.codex.plugins.module_utils._host import identity, proc, process, removal, safefs
 
 TENANT = identity.Identity(61_001, 61_001)
 
@@ -302,3 +302,9 @@ def test_acting_as_a_tenant_has_its_rights_and_comes_back(tmp_path, below):
 
 def test_processes_are_found_by_their_user():
     assert os.getpid() in proc.processes_by_user()[os.getuid()]
+
+
+def test_what_a_command_makes_is_its_users_alone_unless_asked_for():
+    environment = {"PATH": process.STANDARD_PATH}
+    assert process.run(["sh", "-c", "umask"], environment, 10).stdout == b"0077\n"
+    assert process.run(["sh", "-c", "umask"], environment, 10, umask=0o022).stdout == b"0022\n"

@@ -162,7 +162,9 @@ def _create_together(users: Sequence[NewUser]) -> None:
             lines.append(f"g {user.name} {user.gid}")
         home = user.home.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
         lines.append(f'u {user.name} {user.uid}:{user.gid} - "{home}" {_shell()}')
-    process.run(["systemd-sysusers", "-"], _ENV, _TIMEOUT, stdin="".join(f"{line}\n" for line in lines).encode())
+    process.run(
+        ["systemd-sysusers", "-"], _ENV, _TIMEOUT, stdin="".join(f"{line}\n" for line in lines).encode(), umask=0o022
+    )
 
 
 def _create_one(user: NewUser) -> None:
@@ -185,7 +187,7 @@ class _Failed(Exception):
 
 def _run(*argv: str) -> None:
     try:
-        done = process.run(argv, _ENV, _TIMEOUT)
+        done = process.run(argv, _ENV, _TIMEOUT, umask=0o022)
     except OSError as error:
         raise _Failed(f"{argv[0]} cannot be run: {error.strerror}") from None
     if done.rc:

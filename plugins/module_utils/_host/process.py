@@ -50,14 +50,14 @@ def run(
     identity: Identity | None = None,
     cwd: str = "/",
     stdin: bytes = b"",
-    umask: int = 0o022,
+    umask: int = 0o077,
     keep_open: Sequence[int] = (),
     before: Callable[[], None] = lambda: None,
 ) -> Completed:
     """Runs a command to its end, at most ``timeout`` seconds; then its whole session's group is killed.
 
     It does not outlive this process either, and inherits the descriptors ``keep_open`` alone. ``before`` is called in
-    the new process first.
+    the new process first. What it makes is its user's alone, unless ``umask`` says otherwise.
 
     Raises OSError where the command cannot be started, SubprocessError where ``before`` fails.
     """

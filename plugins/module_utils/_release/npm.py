@@ -284,14 +284,14 @@ def _run(npm: Npm, arguments: Sequence[str]) -> Completed:
     registry = [f"--registry={npm.registry}", f"--@openai:registry={npm.registry}"] if npm.registry else []
     quiet = ["--loglevel=verbose", "--no-update-notifier", "--no-progress"]
     argv = [npm.path, *arguments, "--global", *npm.settings, *registry, *quiet]
-    return run(argv, npm.environment, npm.timeout, keep_open=npm.keep_open)
+    return run(argv, npm.environment, npm.timeout, umask=0o022, keep_open=npm.keep_open)
 
 
 def _ask(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     program = shutil.which(argv[0], path=environment["PATH"])
     if not program:
         return ""
-    done = run([program, *argv[1:]], environment, _SHORT)
+    done = run([program, *argv[1:]], environment, _SHORT, umask=0o022)
     return done.stdout.decode(errors="replace").strip() if done.rc == 0 else ""
 
 

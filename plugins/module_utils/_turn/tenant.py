@@ -66,7 +66,7 @@ def cli_version(codex_path: str, tenant: Tenant) -> str | None:
     runner = tenant.runner()
     env = bare_environment(runner, tenant.home or runner.home or "/")
     try:
-        done = run([codex_path, "--version"], env, VERSION_SECONDS, tenant.identity, umask=0o077)
+        done = run([codex_path, "--version"], env, VERSION_SECONDS, tenant.identity)
     except OSError:
         return None
     return version.printed_version(done.stdout.decode("utf-8", "replace"))
