@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import shutil
@@ -42,6 +43,11 @@ from support.packages import CODEX_VERSION  # noqa: E402
 from support.settings import TARGET_PYTHON, UMASK  # noqa: E402
 
 os.umask(UMASK)
+
+# Another SQLite than this Python has, as CPython's module of that name on top of it.
+if "ALIVE_SQLITE" in os.environ:
+    sys.path.insert(0, os.environ["ALIVE_SQLITE"])
+    sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
 
 # Here, so that processes of pytest-xdist share it, and that each run prints it.
 os.environ.setdefault("ALIVE_SEED", str(random.SystemRandom().randrange(2**32)))

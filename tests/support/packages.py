@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from support.settings import usual_umask
@@ -58,6 +59,25 @@ def npm_install(package: str, version: str) -> Path:
             )
             staging.rename(prefix)
     return prefix / "lib" / "node_modules" / package
+
+
+def pip_package(name: str, version: str) -> Path:
+    """The directory in which a package from PyPI lies for this Python; installed at the first call. FileNotFoundError
+    where there is none for it."""
+    place = cache_dir() / "pip" / f"{name}@{version}-{sys.implementation.cache_tag}"
+    with usual_umask():
+        place.parent.mkdir(exist_ok=True)
+    with (place.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            staging = place.with_name(f".staging-{place.name}")
+            subprocess.run(["rm", "-rf", staging], check=True)
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+            done = subprocess.run([*pip, "--target", staging, f"{name}=={version}"], check=False, umask=0o022)
+            if done.returncode:
+                raise FileNotFoundError(f"there is no {name} {version} for {sys.implementation.cache_tag}")
+            staging.rename(place)
+    return place
 
 
 def native_codex(version: str = CODEX_VERSION) -> Path:

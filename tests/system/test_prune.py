@@ -201,12 +201,15 @@ def test_leftovers_go_at_an_age_of_their_own(workspace):
         f".codex/shell_snapshots/{identity()}.1.sh": 2,
         ".codex/.tmp/git-abc/HEAD": 2,
         ".codex/.tmp/plugins-clone-xyz/deep/file": 2,
+        ".codex/.tmp/.staging/marketplace-linux-abc/checkout/HEAD": 2,
         ".codex/..alive-codex-lineage.json.0123456789abcdef": 2,
         ".claude/shell-snapshots/snapshot-bash-1.sh": 31,
     }
     kept = {
         f".codex/shell_snapshots/{session}.1.sh": 0.5,
         ".codex/.tmp/git-def/HEAD": 0.5,
+        ".codex/.tmp/.staging/marketplace-linux-def/.lock": 0.5,
+        ".codex/.tmp/.staging.lock": 90,
         ".codex/.tmp/app-server.sock.lock": 90,
         ".claude/shell-snapshots/snapshot-bash-2.sh": 20,
         rollout(session, date="2026/02/03"): 1,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import uuid
 from pathlib import Path
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_databases, sqlite
+from support.packages import pip_package
 
+REAL = "test_what_a_session_has_shown_the_model_goes_with_it"
 GONE, STAYS = str(uuid.uuid4()), str(uuid.uuid4())
 # A function that a build of SQLite may have, and that does something: the command-line shell has one of this name.
 CALL = "writefile('/tmp/x', 'x')"
@@ -223,3 +227,28 @@ def test_what_codex_has_of_its_own_works(codex):
     with connected(codex / "state_5.sqlite", []) as connection:
         assert connection.execute("SELECT thread_id FROM queued_items").fetchall() == [(STAYS,)]
         assert connection.execute("SELECT thread_id FROM a_revisions").fetchall() == []
+
+
+# Of 3.38 to 3.40 and another, each as this Python's package of CPython's module and that SQLite.
+OTHERS = {"3.39.4": "0.4.7.post8", "3.51.1": "0.5.4.post2"}
+
+
+@pytest.mark.skipif("ALIVE_SQLITE" in os.environ, reason="runs with another SQLite already")
+@pytest.mark.parametrize(("sqlite_version", "package"), OTHERS.items())
+def test_with_another_sqlite(sqlite_version, package):
+    """All of this file, and pruning what the newest CLI makes."""
+    try:
+        place = pip_package("pysqlite3-binary", package)
+    except FileNotFoundError as error:
+        pytest.skip(f"NOT RUN: {error}")
+    here = Path(__file__)
+    tests = [here, *([f"{here.with_name('test_prune_cli.py')}::{REAL}"] if os.geteuid() == 0 else [])]
+    program = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    environment = {**os.environ, "ALIVE_SQLITE": str(place), "EXPECTED": sqlite_version}
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+@pytest.mark.skipif("EXPECTED" not in os.environ, reason="is for the run with another SQLite")
+def test_it_is_the_other_sqlite():
+    assert sqlite.sqlite3.sqlite_version == os.environ["EXPECTED"]

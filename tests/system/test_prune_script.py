@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 import uuid
@@ -105,6 +107,19 @@ def test_one_broken_workspace_is_told_in_the_exit_status_and_on_stderr(start, ho
     assert "broken: .codex/sessions: is a symbolic link" in end.stderr
     assert not aged.exists()
     assert not json.loads((tmp_path / "log" / "runs.log").read_text())["ok"]
+
+
+def test_sessions_that_should_have_gone_and_did_not_are_counted(start, home, tmp_path):
+    aged = [session(home, 40) for _number in range(3)]
+    with contextlib.closing(sqlite3.connect(home / ".codex" / "state_5.sqlite")) as database:
+        database.execute("CREATE TABLE threads (id TEXT PRIMARY KEY, rollout_path TEXT, other_thread_uuid TEXT)")
+    own(home)
+    end = start("--cron", root=str(home.parent), codex_path="/nonexistent/codex", check=1)
+    said = "codex: 3 sessions that should have gone did not: Codex's databases are not as known here"
+    assert said in end.stderr and "a newer alive.codex may know them" in end.stderr
+    assert all(path.exists() for path in aged)
+    line = json.loads((tmp_path / "log" / "runs.log").read_text())
+    assert (line["ok"], line["pruned"], line["kept"]) == (False, 0, 3) and said in line["problems"][0]
 
 
 def test_what_a_person_is_shown_fits_a_terminal_and_says_nothing_twice(start, home):

@@ -7,6 +7,7 @@ HOME."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Mapping
 
@@ -25,6 +26,7 @@ class CodexDelete:
 
     def __init__(self, codex: str, home: str, more: Mapping[str, str]) -> None:
         self._codex = codex
+        self._home = home
         self._environment = {**bare_environment(current_identity(), home), **more}
         self._deadline = time.monotonic() + SECONDS
         self._said = ""
@@ -37,6 +39,8 @@ class CodexDelete:
             end = run([self._codex, "delete", "--force", session], self._environment, CALL_SECONDS)
         except OSError as error:
             return self._failed(str(error))
+        except ImportError as error:  # one that only who started us can read
+            return self._failed(f"{sys.executable} cannot be read by the owner of {self._home}: {error}")
         if end.timed_out:
             return self._failed(f"took more than {CALL_SECONDS:.0f} s")
         if end.rc:
