@@ -229,8 +229,8 @@ class HomePruner:
     def _remove(self, store: SessionStore, sessions: list[Session]) -> list[Session]:
         """Removes what nobody has touched since it was planned, each session whole or not at all; what went."""
         try:
-            sessions = [session for session in sessions if self._lets_go(store, session)]
-            if self.archive:
+            sessions = self._removable(store, sessions)
+            if self.archive and sessions:
                 write_archive(self.home, [part for session in sessions for part in session.parts], self.archive)
                 self.archive.commit()
             try:
@@ -310,13 +310,23 @@ class HomePruner:
         except OSError:
             return False
 
-    def _lets_go(self, store: SessionStore, session: Session) -> bool:
-        """Whether the session's files can be removed: their directories may have been closed to their owner."""
-        for above in {split(part)[0] for part in session.parts}:
-            if not os.access(".", os.W_OK | os.X_OK, dir_fd=self.home.directory(above), effective_ids=True):
-                self._stay(store, 1, f"{printable(above)} cannot be written to. Its owner has to allow that")
-                return False
-        return True
+    def _removable(self, store: SessionStore, sessions: list[Session]) -> list[Session]:
+        """Those whose files can be removed: their directories may have been closed to their owner."""
+        closed = set(filter(self._is_closed, {split(part)[0] for session in sessions for part in session.parts}))
+        removable = []
+        for session in sessions:
+            stay = closed.intersection(split(part)[0] for part in session.parts) if closed else None
+            if stay:
+                self._stay(store, 1, f"{printable(min(stay))} cannot be written to. Its owner has to allow that")
+            else:
+                removable.append(session)
+        return removable
+
+    def _is_closed(self, path: str) -> bool:
+        try:
+            return not os.access(".", os.W_OK | os.X_OK, dir_fd=self.home.directory(path), effective_ids=True)
+        except FileNotFoundError:
+            return False
 
     def _unlink(self, store: SessionStore, session: Session) -> bool:
         for part in session.parts:
