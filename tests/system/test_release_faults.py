@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -59,7 +60,7 @@ def assert_clean(params, *versions):
         (Fault(status=404), ("@openai/codex-linux-", "404", "use one that mirrors it")),
         (Fault(status=503), ("@openai/codex-linux-", "503", "out of order")),
         (Fault(corrupt=True), ("@openai/codex-linux-", "corrupted", "proxy that alters it")),
-        (Fault(cut=5000), ("@openai/codex-linux-", "broke off")),
+        (Fault(cut=5000), ("@openai/codex-linux-.* broke off|npm install .* ECONNRESET",)),  # npm 8 gives up the whole
         (Fault(status=404, match=""), ("npm install", "404")),
     ],
     ids=["404", "503", "digest", "cut", "all-404"],
@@ -69,7 +70,7 @@ def test_a_registry_that_fails(registry, params, fault, told):
     result = run_module("codex_release", params, env=ENV)
     assert result["failed"]
     for words in told:
-        assert words in result["msg"]
+        assert re.search(words, result["msg"]), result["msg"]
     assert_old_works(params)
     assert_clean(params, OLD)
     registry.fault = Fault()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.modules import result_of, start_module
+from support.packages import npm_install
 from support.proxy import Proxy
-from support.registry import Fault, Registry
+from support.registry import Fault, Registry, platform_suffix
 from support.releases import Host, build_release
 
 OLD, NEW, NEXT = "0.160.0", "0.161.0", "0.162.0"
@@ -59,6 +60,21 @@ def private_host(open_dir, tarballs, authority):
         yield Host(open_dir, registry)
 
 
+@pytest.fixture(params=["this machine's", "the oldest"])
+def npm(request, tmp_path):
+    """An npm, of Node.js 16 too, that notes its arguments beside it."""
+    folder = tmp_path / "npm"
+    folder.mkdir()
+    node, script = shutil.which("node"), Path(shutil.which("npm") or "").resolve()
+    if request.param == "the oldest":
+        node = npm_install(f"node-{platform_suffix()}", "16.20.2") / "bin" / "node"
+        script = npm_install("npm", "8.19.4") / "bin" / "npm-cli.js"
+    (folder / "node").symlink_to(node)
+    (folder / "npm").write_text(f'#!/bin/sh\necho "$@" >> {folder}/arguments\nexec {folder}/node {script} "$@"\n')
+    (folder / "npm").chmod(0o755)
+    return folder / "npm"
+
+
 def npmrc(home: Path, *lines: str) -> dict[str, str]:
     """The environment of a user whose .npmrc, in ``home``, holds these lines and who has no other settings of npm."""
     (home / ".npmrc").write_text("".join(f"{line}\n" for line in lines))
@@ -94,10 +110,10 @@ def test_a_proxy_and_a_ca_named_in_npms_settings(private_host, authority, tmp_pa
     assert private_host.says() == f"codex-cli {OLD}"
 
 
-def test_a_proxy_that_is_not_there(host):
+def test_a_proxy_that_is_not_there(host, npm):
     with Proxy() as proxy:
         env = {**proxy.environment(), **AT_ONCE}
-    told = host.release(OLD, env=env)["msg"]
+    told = host.release(OLD, env=env, npm=str(npm))["msg"]
     assert "ECONNREFUSED" in told and "check the network, the proxy and the registry option" in told
 
 
@@ -134,16 +150,19 @@ def test_a_node_that_is_too_old_or_broken(host, tmp_path, says, told):
     assert not host.bin.exists()
 
 
-def test_a_token_is_sent_and_shown_nowhere(host, tmp_path):
+def test_a_token_is_sent_and_shown_nowhere(host, npm, tmp_path):
     host.registry.token = "sk-fake-registry-token"
     assert "401" in host.release(OLD)["msg"]
-    wrapper = tmp_path / "npm"
-    wrapper.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/arguments\nexec {shutil.which("npm")} "$@"\n')
-    wrapper.chmod(0o755)
-    result = host.release(OLD, registry_token=host.registry.token, npm=str(wrapper), env={"HOME": str(tmp_path)})
-    assert result["changed"]
+    # A token of the caller's own for that registry, and a setting that has to count beside ours.
+    (tmp_path / ".npmrc").write_text(
+        f"//127.0.0.1:{host.registry.port}/:_authToken=other\nregistry={host.registry.url}"
+    )
+    env = {"HOME": str(tmp_path), f"npm_config_//127.0.0.1:{host.registry.port}/:_authToken": "another"}
+    result = host.release(OLD, registry_token=host.registry.token, npm=str(npm), env=env)
+    assert result["changed"], result
+    assert "\ninstall " in (npm.parent / "arguments").read_text()
     assert host.registry.token not in str(result)
-    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.resolve().is_relative_to(tmp_path)]
     assert [path.name for path in written if host.registry.token.encode() in path.read_bytes()] == []
     assert "must hold no credentials" in host.release(OLD, registry="http://user:secret@127.0.0.1/")["msg"]
 

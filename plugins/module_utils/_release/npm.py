@@ -39,10 +39,11 @@ _CHANGES = (*_UPDATES, "install", "i", "add", "uninstall", "un", "unlink", "remo
 _SHORT = 60.0  # seconds for a question to Node.js or npm that needs no network
 # Lines of npm's log that tell why a download failed.
 _TELLING = re.compile(
-    rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EINTEGRITY|^npm error (?!A complete log|Log files)"
+    rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EINTEGRITY|"
+    rb"^npm (?:error|ERR!) (?!A complete log|Log files)"
 )
 # A line of npm's list of settings.
-_SETTING = re.compile(r'^(?:; )?(globalconfig|prefix) = (".*?")(?: |$)', re.MULTILINE)
+_SETTING = re.compile(r'^(?:; )?(globalconfig|prefix|userconfig) = (".*?")(?: |$)', re.MULTILINE)
 _CURES = (
     (("ENOSPC",), "make room on that file system, then try again"),
     (("ETARGET", "No match found"), "ask for a version that the registry has: npm view @openai/codex versions"),
@@ -94,7 +95,6 @@ def ready_npm(
         if token:
             if not registry:
                 raise NpmError("registry_token needs the registry that it is for")
-            environment[f"npm_config_{_nerf_dart(registry)}:_authToken"] = token
             warnings += _plain_text(registry)
         node = shutil.which("node", path=environment["PATH"])
         if node:
@@ -103,7 +103,9 @@ def ready_npm(
         match = re.match(r"v(\d+)\.", version)
         if not match or int(match.group(1)) < OLDEST_NODE:
             raise NpmError(f"npm at {path} runs on Node.js {version or '(none found)'}: >= {OLDEST_NODE} is needed")
-        settings = _host_settings(path, environment, warnings)
+        settings, own = _ask_settings(path, environment, warnings)
+        if token and registry:
+            settings.append(_with_token(own, _nerf_dart(registry), token, environment))
         yield Npm(path, environment, settings, registry, timeout, scratch, warnings)
 
 
@@ -128,16 +130,16 @@ def _check_owners(program: str) -> None:
         )
 
 
-def _host_settings(path: str, environment: Mapping[str, str], warnings: list[str]) -> list[str]:
-    """The host's own .npmrc, which counts even where npm is given another prefix, unless another user could have made
-    it.
+def _ask_settings(path: str, environment: Mapping[str, str], warnings: list[str]) -> tuple[list[str], str]:
+    """The host's own .npmrc as an option, which counts even where npm is given another prefix, unless another user
+    could have made it; and where the caller's own .npmrc would be.
 
     Raises NpmError where npm does not run.
     """
     # npm lists who says what, the one that counts last. It must not read the file before we know whose it is.
     other = os.path.join(environment["TMPDIR"], "npmrc")
     listing = ["config", "list", "--long", "--global", f"--globalconfig={other}", _cache(environment["TMPDIR"])]
-    said = {"globalconfig": "", "prefix": ""}
+    said = {"globalconfig": "", "prefix": "", "userconfig": ""}
     for name, value in _SETTING.findall(_ask([path, *listing], environment)):
         if json.loads(value) != other:
             said[name] = json.loads(value)
@@ -148,7 +150,21 @@ def _host_settings(path: str, environment: Mapping[str, str], warnings: list[str
     if problem is not None:
         warnings.append(f"npm does not read {settings}, which another user could have changed: {problem}")
         settings = other
-    return [f"--globalconfig={settings}"]
+    return [f"--globalconfig={settings}"], said["userconfig"]
+
+
+def _with_token(own: str, registry: str, token: str, environment: dict[str, str]) -> str:
+    """The caller's .npmrc with the token, as an option: npm 8 takes none from the environment, and no command line
+    should show it."""
+    name = f"{registry}:_authToken"
+    environment.pop(f"npm_config_{name}", None)
+    lines = b""
+    with contextlib.suppress(OSError), open(own, "rb") as file:
+        lines = file.read()
+    path = os.path.join(environment["TMPDIR"], "npmrc-with-token")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(lines + f"\n{name}={token}\n".encode())
+    return f"--userconfig={path}"
 
 
 def _plain_text(registry: str) -> Iterator[str]:
