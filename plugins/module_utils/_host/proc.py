@@ -68,6 +68,15 @@ def command_line(pid: int) -> list[str]:
         return file.read().decode(errors="replace").replace("\0", " ").split()
 
 
+def shares_root(pid: int) -> bool:
+    """Whether a process has the root directory of this one, so that paths mean the same to both.
+
+    Raises OSError where it has ended, or is not ours to look at.
+    """
+    theirs, ours = os.stat(f"/proc/{pid}/root"), os.stat("/")
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+
+
 def open_names(pattern: re.Pattern[str], proc: str = "/proc") -> dict[int, set[str]]:
     """Per UID, what ``pattern`` finds in the paths of the files that its processes have open, as far as this process
     may look. Reads links only: nothing of a tenant's file system is touched."""

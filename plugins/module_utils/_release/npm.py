@@ -22,7 +22,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from .._host.access import changeable, planted, private_directory
-from .._host.proc import command_line, processes_by_user
+from .._host.proc import command_line, processes_by_user, shares_root
 from .._host.process import Completed, run
 from .binary import PACKAGE
 from .environment import own_surroundings
@@ -258,12 +258,10 @@ def global_root(npm: Npm) -> str | None:
 
 def at_work() -> str | None:
     """A process of this user and root directory, in words, in which npm may be changing a global @openai/codex."""
-    here = os.stat("/")
     for pid in processes_by_user().get(os.geteuid(), []):
         with contextlib.suppress(OSError):  # it has ended
-            root = os.stat(f"/proc/{pid}/root")
             words = command_line(pid)
-            if (root.st_dev, root.st_ino) == (here.st_dev, here.st_ino) and _may_change_codex(words):
+            if shares_root(pid) and _may_change_codex(words):
                 return f"{' '.join(words)!r} (PID {pid})"
     return None
 
