@@ -20,6 +20,7 @@ from typing import Any
 
 from support.packages import native_codex, npm_install
 from support.sessions import UUID, Workspace, workspaces_root
+from support.settings import usual_umask
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import SCHEMA, wait_until
 
@@ -57,7 +58,7 @@ def describe(version: str) -> dict[str, Section]:
     def note(section: str, name: str, details: Iterable[str] = ()) -> None:
         sections.setdefault(section, {}).setdefault(name, set()).update(details)
 
-    with workspaces_root() as root, ResponsesStub() as stub:
+    with usual_umask(), workspaces_root() as root, ResponsesStub() as stub:
         run = Scenarios(Workspace(root, "tenant", TENANT), stub, version, ROLES_DEFAULTS)
         bare = Scenarios(Workspace(root, "bare", TENANT), stub, version)
         try:

@@ -41,6 +41,7 @@ def listing(folder: Path) -> dict[str, str]:
 
 def check_out(path: Path) -> Path:
     path.mkdir(parents=True)
+    path.chmod(0o755)  # or the quickstart would go elsewhere
     for name in WORK_TREE:
         if (CHECKOUT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__")

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import sqlite_home
 from support.packages import native_codex
 from support.sessions import Workspace, gone, prune, workspaces_root
+from support.settings import usual_umask
 from support.stub import FAKE_KEY, ResponsesStub
 
 pytestmark = pytest.mark.root
@@ -126,8 +127,9 @@ def test_a_relative_place_in_the_environment_is_refused(root, monkeypatch):
 def test_where_the_host_has_them(acme, stub, outside, monkeypatch):
     """In /etc/codex, that of a mount namespace for the CLI."""
     etc = outside / "etc" / "codex"
-    etc.mkdir(parents=True)
-    (etc / "config.toml").write_text('sqlite_home = "~/sqlite"\n')
+    with usual_umask():
+        etc.mkdir(parents=True)
+        (etc / "config.toml").write_text('sqlite_home = "~/sqlite"\n')
     monkeypatch.setattr(sqlite_home, "HOST", str(etc))
     script = 'mount --bind "$0" /etc && exec setpriv --reuid "$1" --regid "$1" --clear-groups -- "$@"'
     script = script.replace('-- "$@"', '-- sh -c \'shift; exec "$@"\' sh "$@"')

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.packages import native_codex
+from support.settings import usual_umask
 from support.shell_policies import FORMS, KEEPS, LEAKS, REFUSED, Form
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import TENANT, make_home
@@ -53,7 +54,7 @@ def outcome(form: Form, directory: Path, stub: ResponsesStub) -> str:
 
 def test_the_cli_and_our_judgement_agree(stub: ResponsesStub, open_dir: Path) -> None:
     places = [open_dir / str(number) for number in range(len(FORMS))]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with usual_umask(), ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = list(pool.map(outcome, FORMS.values(), places, [stub] * len(FORMS)))
     expected = {**dict.fromkeys(KEEPS, KEPT), **dict.fromkeys(LEAKS, LEAKED), **dict.fromkeys(REFUSED, NOT_RUN)}
     assert dict(zip(FORMS, outcomes, strict=True)) == expected
