@@ -129,9 +129,9 @@ test-sanity: setup
 	"$(VENV)/bin/python" tests/sanity/run.py "$(CACHE)/sanity"
 
 test-unit: setup
-	"$(VENV)/bin/pytest" tests/unit
+	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile tests/unit
 
-# Much of it waits for processes: two files at a time.
+# Two files at a time, here and above: much of it waits for processes.
 test-system: setup
 	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile --durations 10 tests/system
 

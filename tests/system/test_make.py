@@ -180,7 +180,11 @@ def test_programs_run_from_paths_with_blanks(place: Path) -> None:
     assert [path for path in made if path.stat().st_mode & 0o022] == []  # root runs it
     assert make(checkout, "quickstart-collection", *where).stdout == ""
     requirements.write_text(
-        "".join(line for line in wanted if line.startswith(("ansible-core", "packaging", "pytest==", "hypothesis")))
+        "".join(
+            line
+            for line in wanted
+            if line.startswith(("ansible-core", "packaging", "pytest==", "pytest-xdist", "hypothesis"))
+        )
     )
     for path in (checkout / "tests/unit").glob("test_*.py"):
         if path.name != "test_version.py":
