@@ -22,6 +22,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from .._host.access import changeable, planted, private_directory
+from .._host.new_files import write_file
 from .._host.proc import command_line, processes_by_user, shares_root
 from .._host.process import Completed, run
 from .binary import PACKAGE
@@ -162,8 +163,7 @@ def _with_token(own: str, registry: str, token: str, environment: dict[str, str]
     with contextlib.suppress(OSError), open(own, "rb") as file:
         lines = file.read()
     path = os.path.join(environment["TMPDIR"], "npmrc-with-token")
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(lines + f"\n{name}={token}\n".encode())
+    write_file(path, lines + f"\n{name}={token}\n".encode(), 0o600)
     return f"--userconfig={path}"
 
 
