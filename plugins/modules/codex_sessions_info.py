@@ -19,6 +19,10 @@ options:
     description: Whether to name each session, at most 10000 of each workspace.
     type: bool
     default: false
+  empty:
+    description: Whether RV(workspaces[].stores) has an entry for a store without sessions too.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.attributes.info_module
@@ -60,15 +64,40 @@ workspaces:
     path: {description: "Its HOME.", type: str, returned: success}
     owner: {description: "The UID and GID that own it.", type: str, returned: success, sample: "20001:20001"}
     stores:
-      description: For each store, its sessions. Times are seconds since the epoch.
+      description: Its stores by name, V(codex) and V(claude). Those without sessions only with O(empty=true).
       type: dict
       returned: success
       contains:
-        sessions: {description: "How many.", type: int, returned: success}
-        bytes: {description: "What they take on disk.", type: int, returned: success}
-        oldest: {description: "When the one unused for longest was last used.", type: float, returned: success}
-        newest: {description: "When the one used last was used.", type: float, returned: success}
-        largest: {description: "The C(id), C(path) and C(bytes) of the largest.", type: dict, returned: success}
+        codex: &store
+          description: The sessions of one store.
+          type: dict
+          returned: where there are some, or with O(empty=true)
+          contains:
+            sessions: {description: "How many.", type: int, returned: success}
+            bytes: {description: "What they take on disk.", type: int, returned: success}
+            oldest:
+              description: When the one unused for longest was last used, in seconds since the epoch; null without any.
+              type: float
+              returned: success
+            oldest_utc: &utc
+              description: The same as ISO 8601 has it, in UTC and whole seconds.
+              type: str
+              returned: success
+              sample: "2026-11-27T09:30:00Z"
+            newest:
+              description: When the one used last was used, in seconds since the epoch; null without any.
+              type: float
+              returned: success
+            newest_utc: *utc
+            largest:
+              description: The largest; null without any.
+              type: dict
+              returned: success
+              contains:
+                id: {description: "The session's or thread's ID.", type: str, returned: success}
+                path: {description: "Where it is, below HOME.", type: str, returned: success}
+                bytes: {description: "What it takes on disk.", type: int, returned: success}
+        claude: *store
     sessions:
       description: Each session, the longest unused first.
       type: list
@@ -86,6 +115,7 @@ workspaces:
         path: {description: "Where it is, below HOME.", type: str, returned: success}
         bytes: {description: "What it takes on disk.", type: int, returned: success}
         last_activity: {description: "Its last use, in seconds since the epoch.", type: float, returned: success}
+        last_activity_utc: *utc
         in_use: {description: "Whether a turn runs in it or a process has it open.", type: bool, returned: success}
     problems: {description: "What went wrong in this workspace.", type: list, elements: str, returned: success}
 problems:
@@ -105,12 +135,13 @@ def main() -> None:
         argument_spec={
             **{name: OPTIONS[name] for name in ("root", "workspaces", "stores")},
             "details": {"type": "bool", "default": False},
+            "empty": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     params = module.params
     try:
-        result = survey(params["root"], params["workspaces"], params["stores"], params["details"])
+        result = survey(params["root"], params["workspaces"], params["stores"], params["details"], params["empty"])
     except (ValueError, OSError) as error:
         module.fail_json(msg=f"the workspaces cannot be read: {error}")
     for problem in result["problems"]:

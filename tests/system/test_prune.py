@@ -238,18 +238,42 @@ def test_what_sessions_there_are(workspace):
     put(workspace, rollout(big), 2, "x" * 5000)
     put(workspace, f".claude/projects/-work/{claude}.jsonl", 3)
     with (workspace.home / rollout(small)).open():
-        result = survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True)
+        result = survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True, empty=False)
     (report,) = result["workspaces"]
     assert report["owner"] == f"{workspace.uid}:{workspace.uid}"
     codex = report["stores"]["codex"]
     assert (codex["sessions"], codex["bytes"], codex["largest"]["id"]) == (2, 5001, big)
     assert (codex["oldest"], codex["newest"]) == pytest.approx((NOW - 40 * DAY, NOW - 2 * DAY))
+    assert codex["oldest_utc"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(codex["oldest"]))
+    assert report["sessions"][2]["last_activity_utc"] == codex["newest_utc"]
     assert [(s["id"], s["kind"], s["in_use"]) for s in report["sessions"]] == [
         (small, "rollout", True),
         (claude, "transcript", False),
         (big, "rollout", False),
     ]
     assert result["totals"] == {"workspaces": 1, "sessions": 3, "bytes": 5004}
+
+
+def test_a_store_without_sessions_is_told_of_where_asked_for(workspace):
+    put(workspace, rollout(identity()), 40, "x")
+    names = str(root_of(workspace)), None, ["codex", "claude"]
+    (report,) = survey.survey(*names, details=False, empty=False)["workspaces"]
+    assert list(report["stores"]) == ["codex"]
+    (report,) = survey.survey(*names, details=False, empty=True)["workspaces"]
+    assert list(report["stores"]) == ["codex", "claude"]
+    assert report["stores"]["claude"] == {
+        "sessions": 0,
+        "bytes": 0,
+        **dict.fromkeys(("oldest", "oldest_utc", "newest", "newest_utc", "largest")),
+    }
+
+
+def test_a_time_that_no_calendar_has_stops_no_survey(workspace):
+    put(workspace, rollout(identity()), 0)
+    (file,) = workspace.home.rglob("rollout-*")
+    os.utime(file, (2**33, 2**33))  # what every file system here can hold
+    (report,) = survey.survey(str(root_of(workspace)), None, ["codex"], details=False, empty=False)["workspaces"]
+    assert report["stores"]["codex"]["newest_utc"] == "2242-03-16T12:56:32Z"
 
 
 def test_an_empty_root_and_an_empty_home(workspace):

@@ -220,6 +220,21 @@ def test_sizes_for_people(count, text):
     assert units.format_size(count) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1764408605.987, "2025-11-29T09:30:05Z"),
+        (-62135596800, "0001-01-01T00:00:00Z"),
+        (1e30, "9999-12-31T23:59:59Z"),
+        (2**62, "9999-12-31T23:59:59Z"),
+        (-1e30, "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_times_for_people(seconds, text):
+    assert units.format_time(seconds) == text
+
+
 @pytest.mark.parametrize(("number", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])
 def test_numbers_of_things_are_written_as_people_do(number, text):
     assert words.counted(number, "session") == text

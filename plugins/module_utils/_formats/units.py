@@ -2,13 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""Ages and sizes as people write them."""
+"""Ages, sizes and times as people write them."""
 
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST = datetime(1, 1, 1, tzinfo=timezone.utc)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # As many digits as a float holds: more make no sense, and too many an error of Python's own.
 _AGE = re.compile(r"([0-9]{1,15})([smhdw])")
@@ -46,3 +50,13 @@ def format_size(count: int) -> str:
         size /= 1024
         units.pop(0)
     return f"{size:.1f} {units[0]}"
+
+
+def format_time(seconds: float) -> str:
+    """``2026-11-27T09:30:00Z``, of seconds since the epoch. Files can have times before the year 1 and after 9999:
+    those become the nearest time that can be written so."""
+    try:
+        time = _EPOCH + timedelta(seconds=int(seconds))
+    except OverflowError:
+        time = _LAST if seconds > 0 else _FIRST
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20)

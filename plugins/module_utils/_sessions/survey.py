@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import AbstractSet, Any, Callable, Sequence
 
+from .._formats.units import format_time
 from .._host.jobs import Channel
 from .._host.proc import open_names
 from .._host.safefs import printable
@@ -22,13 +23,13 @@ from .prune_home import STORE_CLASSES, SessionStore
 MAX_LISTED = 10_000
 
 
-def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], details: bool) -> dict[str, Any]:
+def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], details: bool, empty: bool) -> dict[str, Any]:
     """What the module ``codex_sessions_info`` documents."""
     open_ids = open_names(UUID) if details else {}
 
     def work(workspace: OpenedHome) -> Callable[[Channel | None], dict[str, Any]]:
         known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
-        return lambda channel: _survey_home(Home(workspace.fd), stores, details, known)
+        return lambda channel: _survey_home(Home(workspace.fd), stores, details, empty, known)
 
     workspaces = sorted(in_each_home(root, names, work), key=lambda report: str(report["name"]))
     counted = [store for report in workspaces for store in report.setdefault("stores", {}).values()]
@@ -43,7 +44,9 @@ def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], detail
     }
 
 
-def _survey_home(home: Home, stores: Sequence[str], details: bool, open_ids: AbstractSet[str]) -> dict[str, Any]:
+def _survey_home(
+    home: Home, stores: Sequence[str], details: bool, empty: bool, open_ids: AbstractSet[str]
+) -> dict[str, Any]:
     report: dict[str, Any] = {"stores": {}, "problems": []}
     sessions: list[dict[str, Any]] = []
     for name in stores:
@@ -68,16 +71,20 @@ def _survey_home(home: Home, stores: Sequence[str], details: bool, open_ids: Abs
                         "path": printable(parts[-1]),
                         "bytes": size,
                         "last_activity": activity,
+                        "last_activity_utc": format_time(activity),
                         "in_use": session in in_use,
                     }
                 )
         size, session, path = largest
-        report["stores"][name] = {
-            "sessions": count,
-            "bytes": total,
-            "oldest": oldest,
-            "newest": newest,
-            "largest": {"id": session, "path": printable(path), "bytes": size} if count else None,
-        }
+        if count or empty:
+            report["stores"][name] = {
+                "sessions": count,
+                "bytes": total,
+                "oldest": oldest,
+                "oldest_utc": None if oldest is None else format_time(oldest),
+                "newest": newest,
+                "newest_utc": None if newest is None else format_time(newest),
+                "largest": {"id": session, "path": printable(path), "bytes": size} if count else None,
+            }
         report["problems"] += store.problems
     return dict(report, sessions=sorted(sessions, key=lambda s: (s["last_activity"], s["id"]))) if details else report
