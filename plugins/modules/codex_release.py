@@ -24,7 +24,10 @@ options:
   version:
     description:
       - An exact version (V(0.171.0)), a dist-tag of the registry (V(latest)), or V(previous), the release that was
-        active before this one.
+        active before this one. After going back, by V(previous) or to an older release that had served, V(previous)
+        means the active release and changes nothing, until another one is activated. It never leads to the release that
+        was gone back from.
+      - V(all), with O(state=absent) alone.
       - With an exact version that is installed already, and with V(previous), nothing is contacted.
     type: str
     default: latest
@@ -33,6 +36,8 @@ options:
       - With V(active), the release is installed if need be, and made the active one.
       - With V(present), it is installed only, ready to be activated.
       - With V(absent), it is removed. The active release, and one that a process runs, are refused.
+      - With V(absent) and O(version=all), everything that this module ever put on the host goes, and what it replaced
+        is given back where it is still kept, namely a plain C(npm install -g), and what was at O(bin).
     type: str
     choices: [active, present, absent]
     default: active
@@ -53,6 +58,10 @@ options:
         none that a process runs. A release that was never active is not counted, and stays.
     type: int
     default: 1
+  force:
+    description: Whether O(version=all) is removed also while processes run releases. What they start afterwards fails.
+    type: bool
+    default: false
   requires:
     description:
       - What the version must fit, a version specifier of PEP 440 such as V(>=0.150,<1.0) or V(~=0.171), read as
@@ -118,6 +127,11 @@ EXAMPLES = r"""
   alive.codex.codex_release:
     version: previous
 
+- name: Take everything away, and give back what was there before
+  alive.codex.codex_release:
+    version: all
+    state: absent
+
 - name: Install where there is no way out
   alive.codex.codex_release:
     version: 0.171.0
@@ -131,15 +145,27 @@ EXAMPLES = r"""
 
 RETURN = r"""
 version:
-  description: The exact version that was asked for, a dist-tag or V(previous) resolved.
+  description: The exact version that was asked for, a dist-tag or V(previous) resolved; or V(all).
   returned: success
   type: str
   sample: 0.171.0
 previous:
-  description: The version that V(previous) means after this run; null if there is none.
+  description:
+    - The version that V(previous) means after this run; null if there is none.
+    - Where the active release was gone back to, that is the active one.
   returned: success
   type: str
   sample: 0.160.0
+rolled_back_from:
+  description: The version that the active release was gone back to from; null where it was not gone back to.
+  returned: success
+  type: str
+given_back:
+  description: What was there before and is there again, with O(version=all).
+  returned: success
+  type: list
+  elements: str
+  sample: [/usr/local/bin/codex]
 releases:
   description: All releases on the host. In check mode, those that are there now.
   returned: success
@@ -180,10 +206,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
 from ansible_collections.alive.codex.plugins.module_utils._host import trees
 from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
+from ansible_collections.alive.codex.plugins.module_utils._release.binary import this_platform
 from ansible_collections.alive.codex.plugins.module_utils._release.installer import Installer, ReleaseRequest
 from ansible_collections.alive.codex.plugins.module_utils._release.npm import OPTIONS, NpmError, check_registry
 from ansible_collections.alive.codex.plugins.module_utils._release.store import ReleaseError, ReleaseStore
 from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, check_checksum
+from ansible_collections.alive.codex.plugins.module_utils._release.uninstall import uninstall
+
+ALL = "all"
 
 
 def main() -> None:
@@ -194,6 +224,7 @@ def main() -> None:
             "prefix": {"type": "path", "default": "/usr/local/lib/alive-codex"},
             "bin": {"type": "path", "default": "/usr/local/bin/codex"},
             "keep": {"type": "int", "default": 1},
+            "force": {"type": "bool", "default": False},
             "requires": {"type": "str", "default": ">=0.44.0"},
             "warn_unproven": {"type": "bool", "default": True},
             "tarballs": {"type": "list", "elements": "path"},
@@ -208,7 +239,10 @@ def main() -> None:
     )
     os.umask(0o022)  # what is made here is for every user, whatever the caller's files are
     try:
-        installer = Installer(read_request(module.params))
+        request = read_request(module.params)
+        if request.version == ALL:
+            module.exit_json(**remove_all(module, request))
+        installer = Installer(request)
         try:
             outcome = installer.run(module.check_mode)
         finally:
@@ -218,6 +252,8 @@ def main() -> None:
             changed=outcome.changed,
             version=outcome.version,
             previous=outcome.previous,
+            rolled_back_from=outcome.gone_back_from,
+            given_back=[],
             diff={"before": describe(outcome.before), "after": describe(outcome.after)},
             bin=module.params["bin"],
             **report(installer.store),
@@ -227,6 +263,29 @@ def main() -> None:
     except OSError as error:
         cure = ": make room there, then run this again" if error.errno == errno.ENOSPC else ""
         module.fail_json(msg=f"{error.filename or module.params['prefix']}: {error.strerror or error}{cure}")
+
+
+def remove_all(module: AnsibleModule, request: ReleaseRequest) -> dict[str, Any]:
+    """The result.
+
+    Raises ReleaseError or OSError.
+    """
+    store = ReleaseStore(request.prefix, request.bin, this_platform())
+    before = {"active": store.active(), "releases": sorted(release.version for release in store.releases())}
+    done = uninstall(store, module.params["force"], request.timeout, module.check_mode)
+    for warning in done.warnings:
+        module.warn(warning)
+    after: dict[str, Any] = {"active": None, "releases": []} if done.changed else before
+    return {
+        "changed": done.changed,
+        "version": ALL,
+        "previous": None,
+        "rolled_back_from": None,
+        "given_back": done.given_back,
+        "diff": {"before": describe(before), "after": describe(after)},
+        "bin": request.bin,
+        **report(store),
+    }
 
 
 def read_request(params: dict[str, Any]) -> ReleaseRequest:
@@ -239,6 +298,8 @@ def read_request(params: dict[str, Any]) -> ReleaseRequest:
             raise ValueError(f"{name} must be an absolute path, not {params[name]!r}")
     if params["keep"] < 0:
         raise ValueError("keep must not be negative")
+    if params["version"] == ALL and params["state"] != "absent":
+        raise ValueError("version all is for state absent: it takes everything away")
     specifier.read(params["requires"])  # says what is wrong with it before anything is done
     if params["registry"]:
         check_registry(params["registry"])

@@ -64,17 +64,95 @@ def test_check_mode_says_what_would_happen(host):
     assert host.release("latest")["changed"] is False
 
 
-def test_upgrades_goes_back_and_forth(host):
+def test_going_back_twice_is_going_back_once(host):
     host.release(OLD)
     up = host.release(NEW)
-    assert (up["version"], up["previous"], host.says()) == (NEW, OLD, f"codex-cli {NEW}")
+    assert (up["version"], up["previous"], up["rolled_back_from"], host.says()) == (NEW, OLD, None, f"codex-cli {NEW}")
     host.registry.stop()
-    for version, before in ((OLD, NEW), (NEW, OLD), (OLD, NEW)):
-        told = host.release("previous", check=True)
-        assert (told["changed"], told["version"], told["previous"]) == (True, version, before)
-        back = host.release("previous")
-        assert (back["changed"], back["version"], back["previous"]) == (True, version, before)
-        assert host.says() == f"codex-cli {version}"
+    for changed in (True, False, False):
+        for check in (True, False):
+            back = host.release("previous", check=check)
+            told = [back[key] for key in ("changed", "version", "previous", "rolled_back_from")]
+            assert told == [changed, OLD, OLD, NEW]
+        assert host.says() == f"codex-cli {OLD}"
+    # On again, and back again: by its name, it is going back too.
+    on = host.release(NEW)
+    assert (on["changed"], on["previous"], on["rolled_back_from"]) == (True, OLD, None)
+    back = host.release(OLD)
+    assert (back["previous"], back["rolled_back_from"]) == (OLD, NEW)
+    assert host.release("previous")["changed"] is False
+
+
+def test_what_was_gone_back_from_is_never_the_previous_release(host):
+    host.release(OLD)
+    host.release(NEW)
+    host.release("previous")
+    on = host.release(NEXT, keep=2)
+    assert (on["previous"], on["rolled_back_from"]) == (OLD, None)
+    assert host.release("previous", keep=2)["version"] == OLD
+
+
+def tree_of(place):
+    """Everything below a directory: what kind of thing, its mode, and its text or where it leads."""
+    found = {}
+    for path in sorted(place.rglob("*")):
+        text = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        found[str(path.relative_to(place))] = (stat.S_IFMT(path.lstat().st_mode), text)
+    return found
+
+
+def test_all_of_it_goes_and_what_it_replaced_is_given_back(host):
+    host.npm("install", f"@openai/codex@{OLD}")
+    before = tree_of(host.root)
+    host.release(NEW)
+    assert tree_of(host.root) != before
+    told = host.release("all", state="absent", check=True)
+    assert told["changed"] and host.says() == f"codex-cli {NEW}"
+    done = host.release("all", state="absent")
+    assert (done["changed"], done["given_back"], done["releases"]) == (True, [str(host.tree), str(host.bin)], [])
+    assert not host.prefix.exists()
+    # npm hides a file of its own in the tree, which it writes anew.
+    assert {name: each for name, each in tree_of(host.root).items() if ".package-lock" not in name} == {
+        name: each for name, each in before.items() if ".package-lock" not in name
+    }
+    assert f"@openai/codex@{OLD}" in host.npm("ls")
+    assert host.release("all", state="absent")["changed"] is False
+
+
+def test_a_file_is_given_back_and_a_bare_host_is_bare_again(host):
+    host.bin.parent.mkdir(mode=0o755)
+    host.bin.write_text("#!/bin/sh\necho codex-cli 0.99.0\n")
+    host.bin.chmod(0o755)
+    host.release(NEW)
+    assert host.release("all", state="absent")["given_back"] == [str(host.bin)]
+    assert host.says() == "codex-cli 0.99.0"
+    host.bin.unlink()
+    host.release(NEW)
+    assert host.release("all", state="absent")["given_back"] == []
+    assert [path for path in host.root.rglob("*") if not path.is_dir()] == []
+
+
+def test_what_is_not_kept_any_more_is_told_not_given_back(host):
+    host.npm("install", f"@openai/codex@{OLD}")
+    host.release(NEW, keep=0)
+    done = host.release("all", state="absent")
+    assert f"npm install --global @openai/codex@{OLD} brings it back" in str(done["warnings"])
+    assert not host.bin.is_symlink() and not host.tree.is_symlink()
+
+
+def test_nothing_goes_while_a_release_runs_unless_forced(host):
+    host.release(OLD)
+    packages = host.prefix / "releases" / OLD / "lib/node_modules/@openai"
+    process = subprocess.Popen([next(packages.glob(f"*/vendor/{TRIPLE}/codex-path/rg")), "300"])
+    try:
+        for check in (True, False):
+            assert f"1 process(es) run {OLD}" in host.release("all", state="absent", check=check)["msg"]
+        assert host.says() == f"codex-cli {OLD}"
+        assert host.release("all", state="absent", force=True)["changed"]
+        assert not host.bin.exists()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_what_check_mode_foresees_comes_true(host):

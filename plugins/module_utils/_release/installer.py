@@ -25,10 +25,11 @@ from .._formats.version import (
 )
 from .._host import access, trees
 from .._host.identity import Identity
-from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
+from .._host.new_files import PUBLIC_DIRECTORY, new_directory
 from .._host.process import STANDARD_PATH
 from .binary import PACKAGE, ask, native_in, this_platform
 from .npm import Npm, at_work, global_root, install_release, ready_npm, resolve_version
+from .replaced import keep_replaced, note_plain
 from .store import ReleaseError, ReleaseStore
 from .tarballs import Tarball, check_tarballs, unpack_release
 
@@ -67,6 +68,7 @@ class ReleaseOutcome(NamedTuple):
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     previous: str | None
+    gone_back_from: str | None
 
 
 class Installer:
@@ -104,8 +106,14 @@ class Installer:
                 self._check_source(version)
             elif changed:
                 changed = self._provide(version)
-        after, served = self._foreseen(before, version) if check and changed else (self._state(), self.store.served())
-        return ReleaseOutcome(changed, version, before, after, next(iter(served), None))
+        back = self.store.gone_back_from()
+        after, served = self._state(), self.store.served()
+        if check and changed:
+            after, served = self._foreseen(before, version)
+            if after["active"] != before["active"]:
+                back = before["active"] if self._goes_back(before["active"], version) else None
+        previous = after["active"] if back else next(iter(served), None)
+        return ReleaseOutcome(changed, version, before, after, previous, back)
 
     # --- before anything is changed
 
@@ -136,6 +144,9 @@ class Installer:
         """The exact version that is meant."""
         version = self.request.version
         if version == "previous":
+            active = self.store.active()
+            if active and self.store.gone_back_from():
+                return active
             served = self.store.served()
             if not served:
                 raise ReleaseError(f"there is no previous release in {self.request.prefix} to go back to")
@@ -188,6 +199,14 @@ class Installer:
                 releases.remove(old)
                 served.remove(old)
         return {"active": active, "releases": sorted(releases)}, served
+
+    def _goes_back(self, active: str | None, version: str) -> bool:
+        """Whether this would be a step back: to `previous`, or by its name to an older release that has served."""
+        if active in (None, version):
+            return False
+        if self.request.version == "previous":
+            return True
+        return version in self.store.served() and parse_version(version) < parse_version(active)
 
     def _is_installed(self, version: str) -> bool:
         return os.path.isdir(self.store.path(version)) and self._ailment(self.store.package(version), version) is None
@@ -263,7 +282,7 @@ class Installer:
 
     def _activate(self, version: str) -> None:
         self._keep_what_is_replaced()
-        self.store.activate(version)
+        self.store.activate(version, self._goes_back(self.store.active(), version))
         for old in self.store.surplus(self.request.keep, self.store.served()):
             self.store.remove(old)
 
@@ -327,6 +346,7 @@ class Installer:
             if self._ailment(package, version) is None:
                 self.store.commit(copy, version)
                 self.store.retire(version)
+                note_plain(self.store, tree, version)
 
     def _adoptable(self) -> list[str]:
         """The versions of plain installations that would become releases."""
@@ -370,14 +390,9 @@ class Installer:
 
     def _keep_what_is_replaced(self) -> None:
         """A file that somebody put at the stable path by hand is not lost."""
-        path = self.request.bin
-        if os.path.islink(path) or not os.path.exists(path):
-            return
-        kept = os.path.join(self.request.prefix, "replaced", os.path.basename(path))
-        public_directories(os.path.dirname(kept))
-        trees.remove(kept)
-        trees.link_or_copy(path, kept)
-        self.warnings.append(f"{path} was a file that no release had put there; it is kept as {kept}")
+        kept = keep_replaced(self.store)
+        if kept:
+            self.warnings.append(f"{self.request.bin} was a file that no release had put there; it is kept as {kept}")
 
     def _warn_of_lost_sessions(self, active: str, version: str) -> None:
         oldest = parse_version(OLDEST_THAT_READS_NEWER_SESSIONS)

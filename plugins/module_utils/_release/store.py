@@ -6,8 +6,9 @@
 
 Below the prefix: ``releases/<version>/`` in npm's global layout, each complete, but with the platform package beside
 the package; ``staging/``, what is being made or removed; ``npm-root``, a link to npm's own global tree where that leads
-to the active release too; ``lock``. The time of a release's directory is when it was last put out of service, or 0
-where it never served; the newest is `previous`.
+to the active release too; ``replaced/``, what was there before; ``rollback``, a link whose text says which release was
+gone back to from which; ``lock``. The time of a release's directory is when it was last put out of service, or 0 where
+it never served; the newest is `previous`, unless the active release was gone back to: then that is.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class ReleaseStore:
         self.bin = bin_path
         self.platform = platform
         self.staging = os.path.join(prefix, "staging")
+        self.replaced = os.path.join(prefix, "replaced")
+        self._rollback = os.path.join(prefix, "rollback")
 
     # --- what is there
 
@@ -81,6 +84,18 @@ class ReleaseStore:
         active = self.active()
         return [r.version for r in self.releases() if r.version != active and r.retired != _NEVER]
 
+    def gone_back_from(self) -> str | None:
+        """The version from which the active one was gone back to; None where it was not."""
+        to, version = self._noted()
+        return version if to is not None and to == self.active() else None
+
+    def _noted(self) -> tuple[str | None, str | None]:
+        try:
+            to, _slash, version = os.readlink(self._rollback).partition("/")
+        except OSError:
+            return None, None
+        return to, version
+
     def trees(self) -> list[str]:
         """npm's global trees that lead to the active release: that of the stable path, and npm's own."""
         roots = [os.path.join(os.path.dirname(os.path.dirname(self.bin)), "lib", "node_modules")]
@@ -100,12 +115,15 @@ class ReleaseStore:
     def locked(self, timeout: float) -> Iterator[int]:
         """Keeps other runs away, and gives the lock's descriptor."""
         public_directories(self.prefix)
-        descriptor = os.open(os.path.join(self.prefix, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.path.join(self.prefix, "lock")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not lock_within(descriptor, timeout):
                 raise ReleaseError(
                     f"another run has been at work in {self.prefix} for {timeout:g} s: wait for it, then run this again"
                 )
+            if not _is_file_at(descriptor, lock):
+                raise ReleaseError(f"another run has removed all of {self.prefix} just now: run this again")
             public_directories(os.path.join(self.prefix, "releases"))
             yield descriptor
         finally:
@@ -148,18 +166,27 @@ class ReleaseStore:
             with contextlib.suppress(OSError):  # something else is nested there too
                 os.removedirs(os.path.dirname(nested))
 
-    def activate(self, version: str) -> None:
-        """Leads the stable path and npm's trees to a release; at no instant do they lead nowhere."""
+    def activate(self, version: str, back: bool = False) -> None:
+        """Leads the stable path and npm's trees to a release; at no instant do they lead nowhere. With ``back``, it is
+        noted that this one was gone back to, until another is activated."""
         native = self.native(version)
         if native is None:
             raise ReleaseError(f"{self.path(version)} holds no native binary")
         active = self.active()
         if active not in (None, version):
             self.retire(active)
+            # Before the path moves, and what was noted of another after it: a kill in between must not make the release
+            # that was gone back from the previous one.
+            if back:
+                trees.place_link(self._rollback, f"{version}/{active}")
+            elif self._noted()[0] == version:
+                trees.remove(self._rollback)
         for path, target in [(self.bin, native), *((tree, self.package(version)) for tree in self.trees())]:
             if not _is_link_to(path, target):
                 public_directories(os.path.dirname(path))
                 trees.place_link(path, target)
+        if self._noted()[0] != version:
+            trees.remove(self._rollback)
 
     def retire(self, version: str) -> None:
         """Notes that the release goes out of service now."""
@@ -194,6 +221,14 @@ def _count_users(paths: dict[str, str]) -> dict[str, int]:
         if file in owners:
             counts[owners[file]] += 1
     return counts
+
+
+def _is_file_at(descriptor: int, path: str) -> bool:
+    """Whether an open file is still the one that its path names."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _is_link_to(path: str, target: str | None) -> bool:
