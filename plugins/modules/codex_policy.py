@@ -15,6 +15,13 @@ description:
   - The real CLI reads both as an unprivileged user before either is replaced, as a mistake in one of them ends every
     user's turn. Where it cannot, for want of a binary or of mount namespaces, the task warns.
 options:
+  state:
+    description:
+      - With V(absent), what this module has written goes, and the directory where it is empty then. A file that
+        somebody else wrote stays.
+    type: str
+    choices: [present, absent]
+    default: present
   config:
     description:
       - The whole of C(config.toml). A key that the CLI does not know is refused, if the release can tell, as 0.169 can.
@@ -73,9 +80,11 @@ checked:
   type: bool
 """
 
+import contextlib
 import os
 import stat
 import tempfile
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._host.access import blocked_at, planted
@@ -83,6 +92,7 @@ from ansible_collections.alive.codex.plugins.module_utils._host.identity import 
 from ansible_collections.alive.codex.plugins.module_utils._host.new_files import PUBLIC_FILE, public_directories
 from ansible_collections.alive.codex.plugins.module_utils._release.policy import (
     FILES,
+    HEADER,
     NotChecked,
     PolicyError,
     judge,
@@ -93,6 +103,7 @@ from ansible_collections.alive.codex.plugins.module_utils._release.policy import
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "config": {"type": "dict", "default": {}},
             "requirements": {"type": "dict", "default": {}},
             "directory": {"type": "path", "default": "/etc/codex"},
@@ -108,6 +119,8 @@ def main() -> None:
         if problem is not None:
             raise ValueError(f"directory {directory} is not safe from other users: {problem}")
         before = {name: read(os.path.join(directory, name)) for name in FILES}
+        if params["state"] == "absent":
+            module.exit_json(checked=False, **take_away(directory, before, module.check_mode))
         wanted = {
             name: render(document)
             for name, document in zip(FILES, (params["config"], params["requirements"]))
@@ -146,6 +159,21 @@ def main() -> None:
             for name, text in changes.items()
         ],
     )
+
+
+def take_away(directory: str, texts: dict[str, str | None], check: bool) -> dict[str, Any]:
+    """Removes the files that are ours; the result."""
+    ours = [os.path.join(directory, name) for name, text in texts.items() if text and text.startswith(HEADER)]
+    if not check:
+        for path in ours:
+            os.unlink(path)
+        with contextlib.suppress(OSError):  # there is something else in it, or no such directory
+            os.rmdir(directory)
+    diff = [
+        {"before_header": path, "after_header": path, "before": texts[os.path.basename(path)], "after": ""}
+        for path in ours
+    ]
+    return {"changed": bool(ours), "files": ours, "diff": diff}
 
 
 def judged(module: AnsibleModule, texts: dict[str, str | None], user: Identity) -> bool:

@@ -227,3 +227,18 @@ def test_what_it_puts_in_place_for_the_check_lies_in_no_tenants_reach(etc, home,
     os.chown(codex, TENANT, TENANT)
     refused = policy(etc, config={"model": "y"}, codex_path=str(codex), user="root")
     assert "root does not run what another user could change" in refused["warnings"][0]
+
+
+def test_what_was_written_goes_and_what_others_wrote_stays(etc):
+    wanted = {"config": {"analytics": {"enabled": False}}, "requirements": {"allowed_sandbox_modes": ["read-only"]}}
+    policy(etc, **wanted)
+    assert policy(etc, state="absent")["changed"]
+    assert not etc.exists()
+    assert policy(etc, state="absent")["changed"] is False
+
+    policy(etc, **wanted)
+    (etc / "requirements.toml").write_text("# the security team's\n")
+    foreseen = run_module("codex_policy", {"directory": str(etc), "state": "absent"}, check=True)
+    assert foreseen["files"] == [str(etc / "config.toml")]
+    assert policy(etc, state="absent")["files"] == foreseen["files"]
+    assert os.listdir(etc) == ["requirements.toml"]

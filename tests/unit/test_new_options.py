@@ -25,7 +25,7 @@ from support.documentation import (
 # The module whose options are a role's variables.
 MAIN_MODULE = {"codex_cli": "codex_release", "codex_prune": "codex_prune", "codex_workspaces": "codex_workspaces"}
 # Options, and choices of them, that a role does not offer. The cron job prunes every workspace, by the host's clock.
-NOT_OF_ROLE = {"codex_cli": {"state=absent"}, "codex_prune": {"workspaces", "now"}}
+NOT_OF_ROLE = {"codex_prune": {"workspaces", "now"}}
 # Options of one plain value that the playbook alive.codex.exec does not offer: it runs turns in workspaces, and says
 # itself what the terminal shows and how much.
 NOT_OF_PLAYBOOK = {"home", "show", "max_bytes"}
