@@ -31,7 +31,7 @@ options:
   max_age:
     description:
       - How long after its last activity a session goes, as a number with V(s), V(m), V(h), V(d) or V(w).
-      - V(0) means that age is no reason.
+      - V(0) means that age is no reason; a V(0) with a unit is refused.
     type: str
     default: 30d
   keep_last:
@@ -42,7 +42,7 @@ options:
     description:
       - How much all sessions of one workspace may take, as a number with V(K), V(M), V(G) or V(T) (powers of 1024).
         Past that, the oldest go.
-      - V(0) means that size is no reason.
+      - V(0) means that size is no reason; a V(0) with a unit is refused.
     type: str
     default: "0"
   sweep:
@@ -67,7 +67,7 @@ options:
     description:
       - The time to count ages from, in seconds since the epoch.
       - If not given, the clock of the host. Meant for tests.
-    type: float
+    type: raw
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.workspaces

@@ -276,6 +276,18 @@ def test_a_time_that_no_calendar_has_stops_no_survey(workspace):
     assert report["stores"]["codex"]["newest_utc"] == "2242-03-16T12:56:32Z"
 
 
+def test_a_workspace_is_one_whatever_its_name_and_what_the_host_puts_there_is_none(workspace):
+    hidden = Workspace(root_of(workspace), ".hidden", workspace.uid)
+    session = identity()
+    put(hidden, rollout(session), 40)
+    if os.geteuid() == 0:
+        for name in ("lost+found", ".snapshots"):
+            (root_of(workspace) / name).mkdir()
+    result = prune(root_of(workspace))
+    assert (gone(result), result["problems"]) == ({session}, [])
+    assert [report["name"] for report in result["workspaces"]] == [".hidden", "acme"]
+
+
 def test_an_empty_root_and_an_empty_home(workspace):
     assert prune(root_of(workspace))["totals"]["workspaces"] == 1
     workspace.home.rmdir()

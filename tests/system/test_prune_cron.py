@@ -34,7 +34,7 @@ mkdir -p $home/.codex/sessions/2026/01/02
 echo '{{}}' > $home/.codex/sessions/2026/01/02/{SESSION}
 touch --date '40 days ago' $home/.codex/sessions/2026/01/02/{SESSION}
 chown -R 20001:20001 $home
-mkdir /var/lib/claude-sessions/of-root
+mkdir /var/lib/claude-sessions/of-root /var/lib/claude-sessions/lost+found /var/lib/claude-sessions/.snapshots
 # What any mail server has in this place; this one delivers to a file.
 printf '#!/bin/sh\ncat > /run/mail.part && mv /run/mail.part /run/mail\n' > /usr/sbin/sendmail
 chmod 755 /usr/sbin/sendmail
@@ -81,7 +81,8 @@ def test_cron_prunes_tells_what_went_wrong_and_the_role_comes_and_goes(tmp_path)
         assert not worker.run("ls", "/etc/cron.d/alive-codex-prune", check=False).stdout
         with syslog_on(worker):  # before a minute can begin in which the job is there
             deploy(*every_minute)
-            assert "changed=0" in deploy(*every_minute)
+            # The default, as a terminal gives it: what Ansible takes for a list.
+            assert "changed=0" in deploy(*every_minute, "-e", "codex_prune_stores=codex,claude")
             wait_until(lambda: worker.run("test", "-e", "/run/mail", check=False).returncode == 0, 130)
         first = json.loads(worker.run("head", "--lines=1", "/var/log/alive-codex-prune/runs.log").stdout)
         problem = "/var/lib/claude-sessions/of-root: belongs to root"

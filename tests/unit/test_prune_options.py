@@ -42,7 +42,9 @@ def test_every_option_can_be_given():
         (config(max_age=30), 'max_age must be of type str, such as "30d", not 30'),
         (config(max_age="30 days"), "max_age: '30 days' is not an age"),
         (config(max_age="9" * 5000 + "s"), "max_age: '999"),
+        (config(max_age="0d"), "max_age: '0d' is an age of nothing: give 0 alone for off"),
         (config(max_bytes="9" * 400), "max_bytes: '999"),
+        (config(max_bytes="0K"), "max_bytes: '0K' is a size of nothing: give 0 alone for off"),
         (config(max_bytes=None), "max_bytes must be of type str"),
         (config(keep_last=True), "keep_last must be of type int, such as 0, not true"),
         (config(keep_last=1.5), "keep_last must be of type int, such as 0, not 1.5"),
@@ -51,8 +53,9 @@ def test_every_option_can_be_given():
         (config(stores=[["codex"]]), 'each of stores must be of type str, not ["codex"]'),
         (config(stores=["gemini"]), 'each of stores must be one of codex, claude, not "gemini"'),
         (config(sweep=1), "sweep must be of type bool, such as true, not 1"),
-        (config(now="x"), 'now must be of type float, not "x"'),
-        (config(now=True), "now must be of type float, not true"),
+        (config(now="x"), 'now must be seconds since the epoch, up to the year 9999, not "x"'),
+        (config(now=True), "now must be seconds since the epoch, up to the year 9999, not true"),
+        (config(now=[1]), "now must be seconds since the epoch, up to the year 9999, not [1]"),
         (config(now=1e300), "now must be seconds since the epoch"),
         (config(now=-1), "now must be seconds since the epoch"),
         (config(now=float("nan")), "NaN is no number of JSON"),
@@ -115,7 +118,7 @@ def test_whatever_an_option_holds_it_is_taken_or_refused(name, value):
     is_taken_or_refused(config(**{name: value}))
 
 
-@pytest.mark.parametrize("now", [float("nan"), float("inf"), -1.0, 1e300])
+@pytest.mark.parametrize("now", [float("nan"), float("inf"), -1.0, 1e300, 10**400, "9" * 400])
 def test_the_modules_values_are_held_to_the_same(now):
     defaults = {name: spec.get("default") for name, spec in options.OPTIONS.items()}
     with pytest.raises(ValueError, match="now must be seconds since the epoch"):

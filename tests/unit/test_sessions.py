@@ -199,6 +199,18 @@ def test_what_is_no_age_is_refused(text):
         units.parse_age(text)
 
 
+@pytest.mark.parametrize("text", ["0d", "00s", "0w"])
+def test_an_age_of_nothing_is_refused_as_only_0_is_off(text):
+    with pytest.raises(ValueError, match="is an age of nothing: give 0 alone for off"):
+        units.parse_age(text)
+
+
+@pytest.mark.parametrize("text", ["0K", "00", "0.0", "0 GiB", "0.0001K"])
+def test_a_size_of_nothing_is_refused_as_only_0_is_off(text):
+    with pytest.raises(ValueError, match="is a size of nothing: give 0 alone for off"):
+        units.parse_size(text)
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [("10G", 10 * 2**30), ("1.5 GiB", 3 * 2**29), ("500MB", 500 * 2**20), ("4096", 4096), ("2t", 2**41), ("0", None)],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from typing import NoReturn
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -29,16 +30,23 @@ def parse_age(text: str) -> float | None:
     match = _AGE.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text[:40]!r} is not an age: give a number with s, m, h, d or w, such as 30d, or 0 for off")
-    return float(int(match.group(1)) * _SECONDS[match.group(2)])
+    return float(int(match.group(1)) * _SECONDS[match.group(2)] or _refuse_none(text, "an age", "1s"))
 
 
 def parse_size(text: str) -> int | None:
     """Bytes in ``10G``, ``1.5 GiB``, ``500MB`` or ``4096`` (K is 1024); None for ``0``, which is off. Raises
     ValueError."""
+    if text.strip() == "0":
+        return None
     match = _SIZE.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text[:40]!r} is not a size: give a number with K, M, G or T, such as 10G, or 0 for off")
-    return int(float(match.group(1)) * _BYTES[match.group(2).upper()]) or None
+    return int(float(match.group(1)) * _BYTES[match.group(2).upper()]) or _refuse_none(text, "a size", "1K")
+
+
+def _refuse_none(text: str, what: str, least: str) -> NoReturn:
+    """One reader takes a 0 with a unit for off, another for nothing at all."""
+    raise ValueError(f"{text[:40]!r} is {what} of nothing: give 0 alone for off, or {least} for next to nothing")
 
 
 def format_size(count: int) -> str:

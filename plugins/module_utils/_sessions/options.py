@@ -12,6 +12,7 @@ values are allowed is said once, for both.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Callable, Mapping
 
@@ -28,7 +29,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sweep": {"type": "bool", "default": True},
     "archive": {"type": "path"},
     "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
-    "now": {"type": "float"},
+    # Ansible's own conversion to a float fails with a traceback where the number is too large for one.
+    "now": {"type": "raw"},
 }
 CONFIG: dict[str, dict[str, Any]] = {**OPTIONS, "log_dir": {"type": "path", "required": True}}
 
@@ -36,7 +38,7 @@ CONFIG: dict[str, dict[str, Any]] = {**OPTIONS, "log_dir": {"type": "path", "req
 _DIRECTORIES = ("root", "archive", "log_dir")
 # The last second of the year 9999, where Python's dates end.
 _LATEST = 253402300799
-_TYPES: dict[str, Any] = {"path": str, "str": str, "int": int, "bool": bool, "list": list, "float": (int, float)}
+_TYPES: dict[str, Any] = {"path": str, "str": str, "int": int, "bool": bool, "list": list, "raw": object}
 # No path can hold a NUL or half of a surrogate pair; the other control characters garble a log.
 _UNFIT = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 _MAX_DIGITS = 20
@@ -57,11 +59,27 @@ def rules_of(options: Mapping[str, Any]) -> Rules:
                 raise ValueError(f"{name} must be a path without control characters, not {_shown(value)}")
     if options["keep_last"] < 0:
         raise ValueError("keep_last must not be negative")
-    if options["now"] is not None and not 0 <= options["now"] <= _LATEST:
-        raise ValueError(f"now must be seconds since the epoch, up to the year 9999, not {options['now']}")
+    now_of(options)
     return Rules(
         _parsed(parse_age, "max_age", options), options["keep_last"], _parsed(parse_size, "max_bytes", options)
     )
+
+
+def now_of(options: Mapping[str, Any]) -> float | None:
+    """The option ``now``, a number or one as text; None where it is not given.
+
+    Raises ValueError.
+    """
+    value = options["now"]
+    if value is None:
+        return None
+    try:
+        seconds = float("nan" if isinstance(value, bool) else value)
+    except (ValueError, TypeError, OverflowError):
+        seconds = math.nan
+    if not 0 <= seconds <= _LATEST:
+        raise ValueError(f"now must be seconds since the epoch, up to the year 9999, not {_shown(value)}")
+    return seconds
 
 
 def _parsed(parse: Callable[[str], Any], name: str, options: Mapping[str, Any]) -> Any:
@@ -106,7 +124,7 @@ def _check_type(name: str, value: Any, spec: Mapping[str, Any]) -> None:
 
 def _is_of(kind: str, value: Any) -> bool:
     # To Python, a bool is an int.
-    return isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
+    return isinstance(value, _TYPES[kind]) and (kind in ("bool", "raw") or not isinstance(value, bool))
 
 
 def _read_json(content: bytes) -> Any:
@@ -154,5 +172,5 @@ def _refuse_constant(text: str) -> None:
 
 def _shown(value: Any) -> str:
     """A value as JSON on a terminal, cut where it is long."""
-    text = json.dumps(value)
+    text = json.dumps(value, default=str)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -21,7 +21,7 @@ from .._host.proc import open_names
 from .._host.safefs import printable
 from .._workspaces.homes import OpenedHome, each_home
 from .archive import ArchiveFiles
-from .options import rules_of
+from .options import now_of, rules_of
 from .plan import UUID
 from .prune_home import MAX_LISTED, HomePruner, Orders
 from .sqlite_home import VARIABLE
@@ -41,11 +41,12 @@ def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
     sqlite_home = os.environ.get(VARIABLE, "")
     if sqlite_home and not os.path.isabs(sqlite_home):
         raise ValueError(f"{VARIABLE} must be an absolute path, not {sqlite_home!r}")
+    now = now_of(options)
     return Orders(
         stores=tuple(dict.fromkeys(options["stores"])),
         rules=rules_of(options),
         sweep=options["sweep"],
-        now=time.time() if options["now"] is None else options["now"],
+        now=time.time() if now is None else now,
         dry_run=dry_run,
         codex=options["codex_path"],
         sqlite_home=sqlite_home,

@@ -14,6 +14,8 @@ from .._formats.names import name_problem
 from .._host.identity import Identity, identity_of
 from .._host.safefs import kind_of, open_trusted, opened
 
+# mkfs puts it at the top of a file system.
+_LOST_AND_FOUND = "lost+found"
 _LOOK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -29,7 +31,8 @@ class OpenedHome(NamedTuple):
 
 
 def each_home(root: str, names: Sequence[str] | None = None) -> Iterator[OpenedHome]:
-    """The workspaces in ``root``: those of ``names``, or every directory but hidden ones.
+    """The workspaces in ``root``: those of ``names``, or every directory but root's own that only a file system or an
+    administrator makes there.
 
     A HOME is taken by its directory, never through a link. One that belongs to root is nobody's workspace, and an
     unprivileged process can work in its own only.
@@ -43,7 +46,7 @@ def each_home(root: str, names: Sequence[str] | None = None) -> Iterator[OpenedH
             if problem:
                 yield _refused(root, name, f"is not the name of a workspace, one plain path component: it {problem}")
                 continue
-            if names is None and (name.startswith(".") or not _is_directory(name, root_fd)):
+            if names is None and not _may_be_workspace(name, root_fd):
                 continue
             yield _workspace(root, name, root_fd)
 
@@ -73,8 +76,11 @@ def _refused(root: str, name: str, problem: str) -> OpenedHome:
     return OpenedHome(name, os.path.join(root, name), Identity(-1, -1), -1, problem)
 
 
-def _is_directory(name: str, dir_fd: int) -> bool:
+def _may_be_workspace(name: str, dir_fd: int) -> bool:
+    """Whether an entry of the root is a directory, and none like ``lost+found`` or a hidden one of root's."""
     try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+        info = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
+    of_the_host = info.st_uid == 0 and (name == _LOST_AND_FOUND or name.startswith("."))
+    return stat.S_ISDIR(info.st_mode) and not of_the_host
