@@ -1,5 +1,6 @@
 # make quickstart   the main job on this machine, against the real Codex CLI
 # make test         everything: lint; sanity, unit and system in old and in new surroundings; molecule
+# make gates        the community's own checks: antsibull-nox, galaxy-importer
 # make bench        every speed claim, side by side
 # make canary       what depends on the CLI, with npm's latest release of it; make canary CLI=0.172.0 with another
 # make clean        removes all of it
@@ -39,10 +40,10 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
 .PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-old test-new \
-	test-sanity test-unit test-system test-molecule bench canary canary-record clean
+	test-sanity test-unit test-units test-system test-molecule gates bench canary canary-record clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 # .requirements is there from the start, requirements.txt when all of it is installed.
 setup:
@@ -124,9 +125,24 @@ test-lint: setup
 	MYPYPATH=.cache/checkout "$(VENV)/bin/mypy" --cache-dir "$(CACHE)/mypy" --package ansible_collections.alive.codex.plugins
 	ANSIBLE_COLLECTIONS_PATH="$(CACHE)/checkout" "$(VENV)/bin/ansible-lint"
 	"$(VENV)/bin/antsibull-changelog" lint
+	ANSIBLE_COLLECTIONS_PATH="$(CACHE)/checkout" "$(VENV)/bin/antsibull-docs" lint-collection-docs --plugin-docs "$(CHECKOUT)"
+	"$(VENV)/bin/yamllint" --strict .
+	"$(VENV)/bin/codespell"
+	"$(VENV)/bin/shellcheck" .ci/run tests/support/host/*.sh
+	"$(VENV)/bin/reuse" lint --quiet || "$(VENV)/bin/reuse" lint
+
+# The community's own checks, as antsibull-nox.toml has them, in an environment of their own: galaxy-importer is one.
+gates:
+	@[ -x "$(CACHE)/nox/bin/antsibull-nox" ] || { set -ex; "$(PYTHON)" -m venv "$(CACHE)/nox"; \
+	"$(CACHE)/nox/bin/python" -m pip install --quiet --requirement tests/nox-requirements.txt; }
+	"$(CACHE)/nox/bin/nox" --envdir "$(CACHE)/nox/sessions"
 
 test-sanity: setup
-	"$(VENV)/bin/python" tests/sanity/run.py "$(CACHE)/sanity"
+	"$(VENV)/bin/python" tests/support/ansible_test.py sanity "$(CACHE)/sanity"
+
+# Target code with every Python of targets that this machine has; make test-unit tries more, with one.
+test-units: setup
+	"$(VENV)/bin/python" tests/support/ansible_test.py units "$(CACHE)/sanity"
 
 test-unit: setup
 	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile tests/unit

@@ -1,4 +1,7 @@
-"""Makes ``ansible_collections.alive.codex`` importable from this checkout, wherever it lies."""
+"""Makes ``ansible_collections.alive.codex`` importable from this checkout, wherever it lies.
+
+``ansible-test units`` loads it too, with every Python of targets, and has made the collection importable itself.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ansible
 import pytest
+from ansible.module_utils.ansible_release import __version__ as core_version
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from support.stub import ResponsesStub
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-COLLECTIONS = CHECKOUT / ".cache" / "checkout"
+# Where it lies at the place that Ansible looks for, as ansible-test wants it, no link leads there.
+IN_PLACE = CHECKOUT.parts[-3:] == ("ansible_collections", "alive", "codex")
+COLLECTIONS = CHECKOUT.parents[2] if IN_PLACE else CHECKOUT / ".cache" / "checkout"
 
 
 def _link_checkout() -> None:
@@ -33,6 +38,8 @@ def _link_checkout() -> None:
 
 
 _link_checkout()
+if sys.version_info < (3, 11):  # the reader that the standard library took over
+    sys.modules["tomllib"] = importlib.import_module("tomli")
 sys.path.insert(0, str(COLLECTIONS))
 sys.path.insert(0, str(CHECKOUT / "tests"))
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
@@ -55,7 +62,7 @@ os.environ.setdefault("ALIVE_SEED", str(random.SystemRandom().randrange(2**32)))
 
 def pytest_report_header() -> list[str]:
     surroundings = {
-        "ansible-core": ansible.__version__,
+        "ansible-core": core_version,
         "umask": f"{UMASK:03o}",
         "CLI": CODEX_VERSION,
         "Python of targets": TARGET_PYTHON,

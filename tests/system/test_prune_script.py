@@ -160,7 +160,7 @@ def test_a_second_run_at_the_same_time_is_turned_away(start, home, tmp_path):
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused_in_one_line(script, tmp_path, content, said):
-    """What else makes none: tests/unit/test_prune_options.py."""
+    """What else makes none: tests/unit/plugins/module_utils/test_prune_options.py."""
     place = tmp_path / "prune.json"
     place.write_bytes(content)
     assert said in refusal(script, place)

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes a directory the root of a worker that Ansible can reach: bootstrap.sh ROOT SUITE MIRROR PACKAGES
 set -eu
 root=$1 suite=$2 mirror=$3 packages=$4

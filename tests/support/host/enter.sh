@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Turns this process, PID 1 of fresh namespaces, into a host: enter.sh STATE LOWERDIRS
 # STATE holds seed/ (files of this host alone) and gets upper/, work/ and root/. Prints its PID as the outside sees it.
 set -eu

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes a Debian root ($1) a worker that Ansible can reach.
 set -eu
 root=$1

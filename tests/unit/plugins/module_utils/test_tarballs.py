@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import random
-import subprocess
 import tarfile
 import tracemalloc
 from collections.abc import Callable
@@ -17,10 +16,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS
 from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack_release
-from conftest import COLLECTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.pythons import OLDEST, find, missing
 
 VERSION = "0.98.0"
 PLATFORM = PLATFORMS["x86_64"]
@@ -274,40 +271,6 @@ def test_what_is_huge_costs_little_memory(lab: Lab, name: str) -> None:
         tracemalloc.stop()
 
 
-ON_OLDEST = """
-import json, os, sys
-from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS
-from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, unpack_release
-
-prefix, version, table = json.load(sys.stdin)
-for path, checksum in table:
-    try:
-        unpack_release([Tarball(path, checksum)], version, PLATFORMS["x86_64"], prefix)
-        print("unpacked")
-    except TarballError as error:
-        print(error)
-    assert not os.listdir(prefix)
-"""
-
-
-def test_the_oldest_python_says_the_same(lab: Lab) -> None:
-    oldest = find(OLDEST)
-    if oldest is None:
-        pytest.skip(missing(OLDEST))
-    names = [name for name in TABLE if not name.endswith(", first")]
-    tarballs = [lab.tarball(TABLE[name][0], f"{number}.tgz") for number, name in enumerate(names)]
-    done = subprocess.run(
-        [oldest, "-c", ON_OLDEST],
-        input=json.dumps([str(lab.prefix), VERSION, tarballs]),
-        env={"PYTHONPATH": str(COLLECTIONS), "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name, said in zip(names, done.stdout.splitlines(), strict=True):
-        assert TABLE[name][1] in said, name
-
-
 @pytest.mark.parametrize("kind", ["FIFO", "directory", "device", "missing"])
 def test_what_is_no_file_is_not_waited_for(lab: Lab, kind: str) -> None:
     path = lab.root / "codex.tgz"
@@ -404,7 +367,7 @@ def test_whatever_the_archive_it_is_refused_or_unpacked_rightly(
     assert links == [lab.prefix / "bin/codex"]
     with tarfile.open(tarball.path) as archive:  # another reader of the same
         wanted = {
-            member.name.removeprefix("package/"): (0o100755 if member.mode & 0o111 else 0o100644, stream.read().hex())
+            member.name[len("package/") :]: (0o100755 if member.mode & 0o111 else 0o100644, stream.read().hex())
             for member in archive
             if member.isreg() and (stream := archive.extractfile(member))
         }

@@ -1,8 +1,10 @@
-"""Runs ``ansible-test sanity`` on a copy of the checkout at the path it insists on.
+"""Runs ``ansible-test sanity`` or ``ansible-test units`` on a copy of the checkout at the path it insists on.
 
-Usage: run.py [--core 2.17] [--interpreter PYTHON] WORKDIR [ANSIBLE-TEST-OPTION...]
+Usage: ansible_test.py [--core 2.17] [--interpreter PYTHON] sanity|units WORKDIR [ANSIBLE-TEST-OPTION...]
 
-Without --core it is the ansible-core beside this Python, without --interpreter this Python that runs it.
+Without --core it is the ansible-core beside this Python, without --interpreter this Python that runs it. Units run with
+every Python of this machine that the collection supports on targets and that ansible-core takes, in virtual
+environments of their own; those of what runs on the control node, with the Pythons that it takes there.
 
 ansible-test takes a collection only below ``ansible_collections/<namespace>/<name>``, and no link. It also fetches
 pip's bootstrap script from a server of its own; a stand-in that runs pip's wheel from the configured index does the
@@ -23,8 +25,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "tests"))
 from support.cores import OWN, python_with  # noqa: E402
+from support.pythons import find_pythons  # noqa: E402
+from support.surroundings import TARGETS  # noqa: E402
 
-ABOUT = "import ansible_test, json, sys; print(json.dumps([ansible_test.__path__[0], *sys.version_info[:2]]))"
+ABOUT = """
+import ansible_test, json, sys
+from ansible_test._util.target.common.constants import CONTROLLER_PYTHON_VERSIONS, REMOTE_ONLY_PYTHON_VERSIONS
+taken = [*CONTROLLER_PYTHON_VERSIONS, *REMOTE_ONLY_PYTHON_VERSIONS]
+print(json.dumps([ansible_test.__path__[0], "%d.%d" % sys.version_info[:2], taken]))
+"""
 BOOTSTRAP = """\
 import sys
 
@@ -65,6 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--core", default=OWN)
     parser.add_argument("--interpreter", default=sys.executable)
+    parser.add_argument("command", choices=("sanity", "units"))
     parser.add_argument("workdir", type=Path)
     chosen, options = parser.parse_known_args()
     workdir = chosen.workdir.absolute()
@@ -72,12 +82,19 @@ def main() -> int:
     home = workdir / "home"
     copy_checkout(target)
     python = python_with(chosen.core, chosen.interpreter)
-    ansible_test, major, minor = json.loads(subprocess.check_output([python, "-c", ABOUT]))
+    ansible_test, version, taken = json.loads(subprocess.check_output([python, "-c", ABOUT]))
     put_pip_bootstrap(home, ansible_test)
     # Version managers' shims answer to every python3.x and then fail; ansible-test must not find them.
     path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if Path(part).name != "shims")
     path = os.pathsep.join((str(python.parent), path))
-    command = [python.with_name("ansible-test"), "sanity", "--local", "--python", f"{major}.{minor}", *options]
+    if chosen.command == "sanity":
+        where = ["--local", "--python", version]
+    else:
+        found = [python for python in TARGETS.within(find_pythons()) if str(python) in taken]
+        where = ["--requirements", "--controller", f"origin:python={version}"]
+        where += [f"--target-python=venv/{python}" for python in found]
+        path = os.pathsep.join((path, *(str(Path(python.path).parent) for python in found)))
+    command = [python.with_name("ansible-test"), chosen.command, *where, *options]
     environment = {**os.environ, "HOME": str(home), "PATH": path}
     return subprocess.run(command, cwd=target, env=environment, check=False).returncode
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import tomllib
-
 import pytest
+import tomllib
 from ansible_collections.alive.codex.plugins.module_utils._formats import toml
 from hypothesis import given
 from hypothesis import strategies as st

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
+import tomllib
 from ansible_collections.alive.codex.plugins.module_utils._formats import toml, toml_document
 from hypothesis import given
 from hypothesis import strategies as st

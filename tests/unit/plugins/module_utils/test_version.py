@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
 import pytest
@@ -39,7 +38,7 @@ DEVELOPMENT = ["0.169.0-nightly.20261120", "0.169.0-alpha.beta", "0.169.0-1", "0
 
 
 def test_versions_are_ordered():
-    assert all(parse_version(lower) < parse_version(higher) for lower, higher in itertools.pairwise(ORDER))
+    assert all(parse_version(lower) < parse_version(higher) for lower, higher in zip(ORDER, ORDER[1:]))
     assert parse_version("0.44") == parse_version("0.44.0")
     assert parse_version("0.44.0+build.5") == parse_version("0.44.0")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 
@@ -148,7 +147,7 @@ def test_the_oldest_go_until_the_rest_fits():
 def test_a_deep_chain_of_forks_is_planned():
     ids = [f"{number:08x}-0000-7000-8000-000000000000" for number in range(20_000)]
     sessions = [Session("codex", name, float(number), 1, (name,)) for number, name in enumerate(ids)]
-    parents = {child: {parent} for parent, child in itertools.pairwise(ids)}
+    parents = {child: {parent} for parent, child in zip(ids, ids[1:])}
     plan = plans.plan(sessions, Rules(max_age=1.0), 1e6, in_use={ids[-1]}, parents=parents)
     assert not plan.prune
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import tomllib
 
 import pytest
+import tomllib
 from ansible_collections.alive.codex.plugins.module_utils._formats import toml, toml_document, toml_edit
 from hypothesis import assume, given
 from hypothesis import strategies as st
