@@ -71,7 +71,13 @@ def pytest_report_header() -> list[str]:
 
 
 # Properties are tried with the same examples each time, however busy the machine is.
-settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=20 if IN_PLACE else 100,  # make test-unit tries more, with one Python
+)
 settings.load_profile("tests")
 
 

@@ -32,18 +32,39 @@ options:
     description:
       - The workspaces, as a list of mappings, or as the JSON text of one. For many thousands the text is faster, since
         Ansible need not look into it; what the lookup C(ansible.builtin.file) reads from a JSON file is such a text.
-      - C(name) is the name of the HOME below O(root), one plain component of a path. It is required.
-      - C(user) is the name of the user that the workspace belongs to. A present workspace needs this or C(uid).
-      - C(uid) is the numeric UID that the workspace belongs to; no passwd entry is needed. Together with C(user), it is
-        the UID that the user must have, or is made with.
-      - C(gid) is the numeric GID of the workspace; no group entry is needed. If not given, it is the primary group of
-        the user, or the number of the UID where that has no passwd entry.
-      - C(state) is V(present), the default, or V(absent), which removes the HOME with all that is in it. Its user, if
-        it has one, stays. A HOME whose owner still runs processes is not removed, unless O(force).
-        What cannot be removed, such as an immutable file, is an error, and belongs to root from then on.
-      - C(config) is settings for this workspace's C(config.toml), over those of O(config). Nested mappings are merged.
     type: json
     required: true
+    suboptions:
+      name:
+        description: The name of the HOME below O(root), one plain component of a path.
+        type: str
+        required: true
+      user:
+        description:
+          - The name of the user that the workspace belongs to. A present workspace needs this or O(workspaces.uid).
+        type: str
+      uid:
+        description:
+          - The numeric UID that the workspace belongs to; no passwd entry is needed. Together with
+            O(workspaces.user), it is the UID that the user must have, or is made with.
+        type: int
+      gid:
+        description:
+          - The numeric GID of the workspace; no group entry is needed. If not given, it is the primary group of the
+            user, or the number of the UID where that has no passwd entry.
+        type: int
+      state:
+        description:
+          - V(absent) removes the HOME with all that is in it. Its user, if it has one, stays. A HOME whose owner still
+            runs processes is not removed, unless O(force). What cannot be removed, such as an immutable file, is an
+            error, and belongs to root from then on.
+        type: str
+        choices: [present, absent]
+        default: present
+      config:
+        description:
+          - Settings for this workspace's C(config.toml), over those of O(config). Nested mappings are merged.
+        type: dict
   mode:
     description:
       - The mode of each HOME, as octal text. It gives all to the owner, and writing to nobody else.
@@ -105,9 +126,9 @@ EXAMPLES = r"""
   alive.codex.codex_workspaces:
     create_users: true
     workspaces:
-      - {name: alpha, user: ws-alpha}
-      - name: beta
-        user: ws-beta
+      - {name: gamma, user: ws-gamma}
+      - name: delta
+        user: ws-delta
         config:
           model_reasoning_effort: high
     config:

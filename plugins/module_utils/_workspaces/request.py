@@ -15,7 +15,7 @@ from .._formats.names import name_problem
 from .._formats.text import abridged
 
 _MAX_ID = (1 << 32) - 2
-_KEYS = {"name", "state", "user", "uid", "gid", "config"}
+KEYS = {"name", "state", "user", "uid", "gid", "config"}
 _MODE = re.compile(r"0?[0-7]{3}")
 
 
@@ -82,9 +82,9 @@ def _parse_one(
     problems: list[str],
 ) -> WantedWorkspace:
     get = item.get
-    if not item.keys() <= _KEYS:
+    if not item.keys() <= KEYS:
         problems.append(
-            f"the workspace {name!r} has {abridged(sorted(map(str, item.keys() - _KEYS)))}, which is unknown"
+            f"the workspace {name!r} has {abridged(sorted(map(str, item.keys() - KEYS)))}, which is unknown"
         )
     state = get("state") or "present"
     user = get("user")
