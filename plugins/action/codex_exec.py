@@ -18,10 +18,16 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease, options
-from ansible_collections.alive.codex.plugins.plugin_utils import _slots, _watch
+from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
+from ansible_collections.alive.codex.plugins.plugin_utils import _progress, _slots, _watch
 
 MODULE = "alive.codex.codex_exec"
+# Of a line that says that a turn has ended.
+WIDTH = 80
+
+display = Display()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -46,12 +52,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 module_result = self._execute_module(MODULE, args, task_vars=task_vars, wrap_async=wrap_async)
             else:
                 with _worker_slot(task_vars):
-                    module_result = _watch.run_watched(self, task_vars, lambda: self._start(args, task_vars))
+                    module_result = self._watched(args, given, task_vars)
                 ActionModule._attempt = (self._task, module_result.get("thread_id"))
             result.update(module_result)
         finally:
             if not self._task.async_val:
                 _watch.remove_files(self)
+        return result
+
+    def _watched(self, args: dict[str, Any], given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = {"failed": True}
+        try:
+            result = _watch.run_watched(self, task_vars, lambda: self._start(args, task_vars))
+        except AnsibleError as error:
+            result["msg"] = str(error)
+            raise
+        finally:
+            if given["show"] == "ends" and not self._task.no_log:
+                _show_end(result, self._task, task_vars)
         return result
 
     def _start(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -172,4 +190,16 @@ def _worker_slot(task_vars: dict[str, Any]) -> contextlib.AbstractContextManager
     if limit <= 0:
         return contextlib.nullcontext()
     # This directory is one run's own, removed at its end, and known to all its forks.
-    return _slots.taken(C.DEFAULT_LOCAL_TMP, str(task_vars["codex_worker"]), limit)
+    worker = task_vars.get("codex_worker") or task_vars.get("inventory_hostname")
+    return _slots.taken(C.DEFAULT_LOCAL_TMP, str(worker), limit)
+
+
+def _show_end(result: dict[str, Any], task: Any, task_vars: dict[str, Any]) -> None:
+    """Says that a turn has ended, and where each host has one, how many of them have."""
+    done = _progress.one_more(C.DEFAULT_LOCAL_TMP, str(task._uuid))
+    of = "" if task.loop or task.run_once else f" of {len(task_vars.get('ansible_play_batch') or [])}"
+    how = str(result.get("status", "failed"))
+    how += f" after {result['duration']:.1f} s" if result.get("duration") else ""
+    how += f": {result['msg']}" if result.get("failed") and result.get("msg") else ""
+    line = f"[{done}{of} done] {task_vars.get('inventory_hostname')}: {how}"
+    display.display(terminal_line(line, WIDTH), stderr=True)

@@ -285,8 +285,9 @@ options:
   show:
     description:
       - Whether the operator's terminal shows V(events) while the turn runs, more of them with C(-v), or V(none).
+      - With V(ends), a line when the turn has ended that says how many of the play's hosts are done.
     type: str
-    choices: [events, none]
+    choices: [events, ends, none]
     default: events
   _detach:
     description:

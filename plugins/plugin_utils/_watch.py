@@ -87,7 +87,7 @@ class _Watch:
         self._action = action
         self._directory: str = started["directory"]
         self._grace: float = started["grace_period"]
-        self._quiet = started["show"] == "none" or bool(action._task.no_log)
+        self._quiet = started["show"] != "events" or bool(action._task.no_log)
         self._parent = os.getppid()
         self._end: str | None = lease.end_script(self._directory)
         self._thread_id: str | None = started["thread_id"]

@@ -33,6 +33,7 @@ def tasks(directory: Path, root: str, stub: ResponsesStub) -> dict[str, dict[str
         "codex_policy": {"directory": f"{directory}/etc", "config": {"model": "o3"}, "codex_path": codex},
         "codex_exec": {**real(stub), **turn, "output_schema": {"type": "string"}},
         "codex_sessions_info": {"root": root},
+        "codex_table": {"rows": [{"a": 1}], "columns": [{"title": "A", "value": ["a"]}]},
         "codex_prune": {"root": root, "max_age": "0s", "codex_path": codex},
         "codex_release": {**NO_NPM, "prefix": f"{directory}/prefix", "bin": f"{directory}/bin/codex"},
         "codex_tarballs": {**NO_NPM, "directory": f"{directory}/tarballs"},

@@ -30,7 +30,7 @@ MAIN_MODULE = {"codex_cli": "codex_release", "codex_prune": "codex_prune", "code
 NOT_OF_ROLE = {"codex_prune": {"workspaces", "now"}}
 # Options of one plain value that the playbook alive.codex.exec does not offer: it runs turns in workspaces, and says
 # itself what the terminal shows and how much.
-NOT_OF_PLAYBOOK = {"home", "show", "max_bytes"}
+NOT_OF_PLAYBOOK = {"home", "max_bytes"}
 
 
 def none_of(forgotten: Iterable[str]) -> None:

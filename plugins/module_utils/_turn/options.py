@@ -86,7 +86,7 @@ SPEC: dict[str, Any] = {
     "events": {"type": "str", "choices": ["all", "items", "none"], "default": "all"},
     "max_bytes": {"type": "int", "default": 1048576},
     "events_path": {"type": "path"},
-    "show": {"type": "str", "choices": ["events", "none"], "default": "events"},
+    "show": {"type": "str", "choices": ["events", "ends", "none"], "default": "events"},
 }
 # What the action alone sets. ``_detach``: it polls the supervisor, instead of having the module wait. ``_secrets``: a
 # FIFO on which it offers what is secret, where Ansible would write the module's arguments to a file.
