@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, Alive maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbooks say of many hosts, from what each host's tasks registered. A file beside this documents each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+# What a deploy registers, and what a person calls it.
+PARTS = {
+    "codex_cli_released": "release",
+    "codex_cli_policy": "policy",
+    "codex_workspaces_prepared": "workspaces",
+    "codex_prune_installed": "pruner",
+    "codex_handmade": "hand-made",
+}
+LOOKS = ("codex_cli_preflight", "codex_workspaces_foreseen")
+
+
+def preflight_problems(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """``[{"name": host, "check": word, "text": sentence}]``, from the preflight of each host."""
+    found = []
+    for host in hosts:
+        for look in LOOKS:
+            result = _registered(hostvars, host, look)
+            found += [{"name": host, **problem} for problem in _problems(result)]
+            if result.get("unreachable"):
+                break  # once is enough
+    return found
+
+
+def _problems(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    if result.get("unreachable"):
+        return [{"check": "reach", "text": str(result.get("msg", "unreachable"))}]
+    if "problems" in result:
+        return list(result["problems"])
+    if "failures" in result:
+        return [
+            {"check": "owners", "text": f"{', '.join(each['workspaces'][:5])}: {each['msg']}"}
+            for each in result["failures"]
+        ]
+    # What came before the module, such as become or a Python, or an error that ended it.
+    failed = result.get("failed") or result.get("msg")
+    said = " ".join(str(result.get(key) or "").strip() for key in ("msg", "module_stderr")).strip()
+    return [{"check": "start", "text": said}] if failed and not result.get("skipped") else []
+
+
+def deployed(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a host: ``name``, ``version``, and in ``changed`` the parts of a deploy that changed something."""
+    rows = []
+    for host in hosts:
+        changed = [part for name, part in PARTS.items() if _registered(hostvars, host, name).get("changed")]
+        version = _registered(hostvars, host, "codex_validated").get("version")
+        rows.append({"name": host, "version": version, "changed": ", ".join(changed)})
+    return rows
+
+
+def handmade(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each set-up that was made by hand: where it is, and what it does."""
+    return [
+        f"{host}: {each['path']}{':' + str(each['line']) if each['line'] else ''}: {each['text']}: {each['what']}"
+        + (f"; it stays, as {each['kept']}" if each["kept"] else "")
+        for host in hosts
+        for result in [_registered(hostvars, host, "codex_handmade")]
+        for each in result.get("found", [])
+        if [each["path"], each["line"]] not in [[gone["path"], gone["line"]] for gone in result.get("removed", [])]
+    ]
+
+
+def _registered(hostvars: Mapping[str, Mapping[str, Any]], host: str, name: str) -> Mapping[str, Any]:
+    """A result; an empty one where the task did not run."""
+    result = hostvars[host].get(name)
+    return result if isinstance(result, Mapping) else {}
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"preflight_problems": preflight_problems, "deployed": deployed, "handmade": handmade}

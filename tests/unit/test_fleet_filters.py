@@ -1,0 +1,45 @@
+"""What the playbooks tell of many hosts."""
+
+from __future__ import annotations
+
+from ansible_collections.alive.codex.plugins.filter.fleet import deployed, handmade, preflight_problems
+
+
+def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
+    owners = [{"workspaces": ["acme", "globex"], "msg": ".: belongs to UID 7"}]
+    hostvars = {
+        "fine": {"codex_cli_preflight": {"problems": []}, "codex_workspaces_foreseen": {"failures": []}},
+        "full": {"codex_cli_preflight": {"problems": [{"check": "space", "text": "make room"}]}},
+        "gone": dict.fromkeys(
+            ("codex_cli_preflight", "codex_workspaces_foreseen"), {"unreachable": True, "msg": "no route"}
+        ),
+        "locked": {"codex_cli_preflight": {"failed": False, "msg": "Missing sudo password"}},
+        "changed": {"codex_cli_preflight": {"problems": []}, "codex_workspaces_foreseen": {"failures": owners}},
+        "skipped": {"codex_workspaces_foreseen": {"skipped": True, "msg": "conditional"}},
+    }
+    assert preflight_problems(hostvars, hostvars) == [
+        {"name": "full", "check": "space", "text": "make room"},
+        {"name": "gone", "check": "reach", "text": "no route"},
+        {"name": "locked", "check": "start", "text": "Missing sudo password"},
+        {"name": "changed", "check": "owners", "text": "acme, globex: .: belongs to UID 7"},
+    ]
+
+
+def test_a_deploy_is_told_by_its_parts():
+    hostvars = {
+        "new": {"codex_cli_released": {"changed": True}, "codex_workspaces_prepared": {"changed": True}},
+        "same": {"codex_cli_released": {"changed": False}, "codex_validated": {"version": "0.171.0"}},
+    }
+    assert deployed(hostvars, hostvars) == [
+        {"name": "new", "version": None, "changed": "release, workspaces"},
+        {"name": "same", "version": "0.171.0", "changed": ""},
+    ]
+
+
+def test_what_is_gone_is_not_told_again():
+    line = {"path": "/etc/crontab", "line": 3, "text": "rm -rf", "what": "deletes", "kept": ""}
+    stays = {**line, "line": 9, "kept": "it is one command of a script"}
+    result = {"found": [line, stays], "removed": [line]}
+    told = handmade(["w"], {"w": {"codex_handmade": result}})
+    assert told == ["w: /etc/crontab:9: rm -rf: deletes; it stays, as it is one command of a script"]
+    assert handmade(["w"], {"w": {}}) == []
