@@ -28,8 +28,8 @@ options:
         required: true
       value:
         description:
-          - Where in a row its value is, as keys with a dot between those of nested mappings. The first that is there,
-            and neither null nor empty, is shown; of a list, how many are in it.
+          - Where in a row its value is, as keys with a dot between those of nested mappings, and numbers from 0 in
+            lists. The first that is there, and neither null nor empty, is shown; of a list, how many are in it.
         type: list
         elements: str
         required: true

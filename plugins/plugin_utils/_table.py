@@ -23,8 +23,8 @@ LONGEST = 2000
 
 
 class Column(NamedTuple):
-    """``paths`` are keys of a row, with a dot between those of nested mappings: the first that leads to something other
-    than null or nothing is shown, ``missing`` where none does; of a list, how many are in it. ``size`` shows bytes as
+    """``paths`` are keys of a row, with a dot between those of nested mappings, and numbers in lists: the first that
+    leads to something is shown, ``missing`` where none does; of a list, how many are in it. ``size`` shows bytes as
     people write them."""
 
     title: str
@@ -59,7 +59,7 @@ def _cell(column: Column, row: Mapping[str, Any], width: int) -> str | int | flo
     for path in column.paths:
         value: Any = row
         for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
+            value = _within(value, key)
         if value is None or value == "":
             continue
         if isinstance(value, Sequence) and not isinstance(value, str):
@@ -70,6 +70,14 @@ def _cell(column: Column, row: Mapping[str, Any], width: int) -> str | int | flo
             return format_size(value) if column.size else int(value)
         return round(float(value), 1) if isinstance(value, float) else terminal_line(str(value), width)
     return column.missing
+
+
+def _within(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(key)
+    if isinstance(value, Sequence) and key.isdecimal() and int(key) < len(value):
+        return value[int(key)]
+    return None
 
 
 def _is_numeric(column: Column, cells: Sequence[str | int | float]) -> bool:

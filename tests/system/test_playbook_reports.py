@@ -9,8 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._formats.units import format_size
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import DEFAULT
+from conftest import CHECKOUT
 from support.plays import LOCAL, environment
 from support.turns import make_home, stand_in
 
@@ -98,17 +101,20 @@ def test_details_come_with_v_and_one_answer_in_full(fleet: Fleet) -> None:
     )
 
 
-def test_what_was_pruned_is_a_line_a_host(fleet: Fleet) -> None:
-    session = (
-        fleet.root
-        / "ws00/.codex/sessions/2020/01/02/rollout-2020-01-02T00-00-00-01a1fcc5-f3e8-71e3-916e-ce6f2d0a0ffb.jsonl"
-    )
+def put_session(home: Path) -> Path:
+    """An old session of 2048 bytes, of the tenant's own."""
+    name = "rollout-2020-01-02T00-00-00-01a1fcc5-f3e8-71e3-916e-ce6f2d0a0ffb.jsonl"
+    session = home / ".codex/sessions/2020/01/02" / name
     session.parent.mkdir(parents=True)
     session.write_text("x" * 2048)
     os.utime(session, (10**9, 10**9))
-    owner = os.stat(fleet.root / "ws00")
     for path in (session, *list(session.parents)[:5]):
-        os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(path, home.stat().st_uid, home.stat().st_gid)
+    return session
+
+
+def test_what_was_pruned_is_a_line_a_host(fleet: Fleet) -> None:
+    session = put_session(fleet.root / "ws00")
     done = fleet.play("prune", codex_hosts="workers")
     output = done.stdout + done.stderr
     table = table_in(done.stdout, "HOST")
@@ -118,3 +124,32 @@ def test_what_was_pruned_is_a_line_a_host(fleet: Fleet) -> None:
     assert all(len(line) <= 80 for line in table) and len(output.splitlines()) < 50, output
     assert done.returncode == 2 and session.exists()
     assert fleet.play("prune", codex_hosts="w0", apply=True).returncode == 0 and not session.exists()
+
+
+def test_the_state_of_the_fleet(fleet: Fleet, tmp_path: Path) -> None:
+    """A host out of reach stops nothing, and what a tenant named is in the document as it is."""
+    hostile = fleet.root / "<img src=x onerror=alert(1)>"
+    make_home(fleet.root, hostile.name)
+    put_session(fleet.root / "ws00")
+    directory = tmp_path / "panel"
+    done = fleet.play("status", codex_hosts="workers", codex_status_directory=str(directory))
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = table_in(done.stdout, "HOST")
+    assert [line.split()[0] for line in table[:4]] == ["HOST", "w0", "w1", "gone"]
+    assert all(len(line) <= 80 for line in table), table
+    document = json.loads((directory / "status.json").read_text())
+    schema = json.loads((CHECKOUT / "playbooks/files/status.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(document)
+    assert document["available"]["version"], document["available"]
+    first, _second, last = document["hosts"]
+    assert [host["state"] for host in document["hosts"]] == ["problems", "problems", "unreachable"]
+    assert first["problems"] == [f"0.44.0 is installed, {DEFAULT} is wanted"]
+    assert "Failed to connect" in last["problems"][0]
+    by_name = {workspace["name"]: workspace for workspace in first["workspaces"]}
+    assert len(by_name) == TURNS + 1 and by_name["ws00"]["sessions"] == 1 and by_name["ws00"]["bytes"] == 2048
+    assert by_name["ws00"]["last_used"] == "2001-09-09T01:46:40Z" and by_name["ws01"]["last_used"] is None
+    assert by_name[hostile.name]["problems"] == [] and first["disk"]["free"] > 0
+    page = (directory / "status.html").read_text()
+    assert "<img" not in page and "\\u003cimg src=x onerror=alert(1)\\u003e" in page
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+    assert directory.stat().st_mode & 0o777 == 0o700

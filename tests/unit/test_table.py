@@ -32,6 +32,7 @@ def test_what_a_row_lacks():
         "2.0 KiB",
         "",
     ]
+    assert table([Column("FIRST", ["p.0"])], [{"p": ["x", "y"]}, {"p": []}], 80) == ["FIRST", "x", ""]
     assert table([Column("PROBLEMS", ["p"])], [{"p": ["x", "y"]}, {"p": []}], 80)[1:] == ["       2", "       0"]
 
 
