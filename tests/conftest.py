@@ -89,10 +89,28 @@ def _left_by_the_cli() -> set[Path]:
 LEFT_BEFORE = _left_by_the_cli()
 
 
+# What the modules returned in this run, which its processes share: see support/returned.py.
+RETURNED = Path(os.environ.setdefault("ALIVE_RETURNED", str(CHECKOUT / ".cache" / "returned" / str(os.getpid()))))
+RETURNED.mkdir(parents=True, exist_ok=True)
+
+
+def _whole(config: pytest.Config) -> bool:
+    """Whether all system tests run, those that need root too."""
+    asked = any(map(config.getoption, ("keyword", "markexpr", "ignore", "deselect", "lf", "collectonly")))
+    return os.geteuid() == 0 and not asked and [Path(each).name for each in config.args] == ["system"]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):  # the last to end, where several processes run the tests
         for path in _left_by_the_cli() - LEFT_BEFORE:
             shutil.rmtree(path, ignore_errors=True)
+        if session.exitstatus == pytest.ExitCode.OK and _whole(session.config):
+            from support.returned import never_returned
+
+            if missing := never_returned(RETURNED):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+                print("", *(f"RETURN documents {each}, which no module returned" for each in missing), sep="\n")
+        shutil.rmtree(RETURNED, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

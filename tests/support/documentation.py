@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Callable
@@ -47,6 +48,12 @@ def documented_options(module: str, read: Read = working_tree) -> dict[str, dict
         for name, facts in (about.get("options") or {}).items():
             merged[name] = {**merged.get(name, {}), **facts}
     return _public(merged)
+
+
+@functools.cache
+def returns(module: str) -> dict[str, dict[str, Any]]:
+    """What a module says of its result."""
+    return _block("RETURN", working_tree(f"plugins/modules/{module}.py"))
 
 
 def argument_spec(module: str) -> dict[str, dict[str, Any]]:

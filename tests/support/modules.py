@@ -15,6 +15,7 @@ from typing import Any
 
 import ansible
 
+from support.returned import hold
 from support.settings import TARGET_PYTHON, UMASK
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,14 @@ def _library() -> Path:
     return library
 
 
+class Module(subprocess.Popen[str]):
+    """The process of a module; ``documents`` is the one that says what it returns, none where an action reads it."""
+
+    def __init__(self, documents: str | None, *arguments: Any, **how: Any) -> None:
+        self.documents = documents
+        super().__init__(*arguments, **how)
+
+
 def start_module(
     name: str,
     params: Mapping[str, Any],
@@ -41,11 +50,12 @@ def start_module(
     env: Mapping[str, str] | None = None,
     umask: int = UMASK,
     cwd: Path | None = None,
-) -> subprocess.Popen[str]:
+) -> Module:
     """The module at work. ``env`` is added to this process's environment, ``cwd`` where it starts. Read the result with
     ``result_of``."""
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True}
-    process = subprocess.Popen(
+    process = Module(
+        None if "_detach" in params else name,
         [TARGET_PYTHON, CHECKOUT / "plugins" / "modules" / f"{name}.py"],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(_library()), **(env or {})},
@@ -62,13 +72,16 @@ def start_module(
     return process
 
 
-def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What the module said, warnings as texts. A module that dies without a result is an error of the test."""
+def result_of(process: Module) -> dict[str, Any]:
+    """What the module said, warnings as texts. A module that dies without a result is an error of the test, and so is
+    one that returns what it does not document."""
     stdout, stderr = process.communicate(timeout=300)
     try:
         result: dict[str, Any] = json.loads(stdout)
     except ValueError:
         raise AssertionError(f"no result, rc {process.returncode}: {stdout}\n{stderr}") from None
+    if process.documents:
+        hold(process.documents, result)
     if "warnings" in result:  # texts up to ansible-core 2.18
         result["warnings"] = [text if isinstance(text, str) else text["event"]["msg"] for text in result["warnings"]]
     return result

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from support.returned import hold
 from support.settings import TARGET_PYTHON
 
 # A socket's path must be short, so that pytest's directories will not do.
@@ -103,4 +104,5 @@ class Play:
         assert path.exists(), self.output
         result: dict[str, Any] = json.loads(path.read_text())
         path.unlink()
+        hold("codex_exec", result)
         return result
