@@ -389,74 +389,91 @@ reason:
       and in the thread. Where the connection is still lost, the host is unreachable.
   type: str
   returned: always
+  sample: lease_expired
 thread_id:
   description: The thread, to resume it. Null where none was started.
   type: str
   returned: always
+  sample: 01a1fcc5-f3e8-71e3-916e-ce6f2d0a0ffb
 resumed:
   description: Whether the turn went on in the thread O(thread_id).
   type: bool
   returned: when the turn ran
+  sample: false
 final_response:
   description: The text of the last message of the agent. Never cut.
   type: str
   returned: when the turn ran
+  sample: README.md describes a parser for TOML.
 structured_response:
   description: The final response, parsed, where it satisfies O(output_schema).
   type: raw
   returned: when the turn ran
+  sample: {files: [.env]}
 thread_items:
   description: The completed items, C(ThreadItem) in the SDK.
   type: list
   elements: dict
   returned: when the turn ran
+  sample: [{id: item_0, type: agent_message, text: README.md describes a parser for TOML.}]
 usage:
   description: The tokens that the turn used.
   type: dict
   returned: when the turn ran
+  sample: {input_tokens: 33694, cached_input_tokens: 16768, cache_write_input_tokens: 0, output_tokens: 177}
 events:
   description: The events, parsed.
   type: list
   elements: dict
   returned: when the turn ran
+  sample: [{type: thread.started, thread_id: 01a1fcc5-f3e8-71e3-916e-ce6f2d0a0ffb}, {type: turn.started}]
 event_count:
   description: How many events there were.
   type: int
   returned: when the turn ran
+  sample: 5
 events_cut:
   description: How many of the events in the result have strings cut.
   type: int
   returned: when the turn ran
+  sample: 0
 events_dropped:
   description: How many events the result leaves out because of O(max_bytes).
   type: int
   returned: when the turn ran
+  sample: 0
 errors:
   description: Messages of errors that were not fatal, such as reconnects. The first hundred.
   type: list
   elements: str
   returned: when the turn ran
+  sample: ["Reconnecting... 2/5"]
 stderr:
   description: What the CLI wrote to standard error; beyond 64 KiB, its beginning and end.
   type: str
   returned: when the turn ran
+  sample: "Reading prompt from stdin..."
 rc:
   description: The exit status, null where a signal ended the CLI.
   type: int
   returned: when the turn ran
+  sample: 0
 signal:
   description: The name of the signal that ended the CLI.
   type: str
   returned: when the turn ran
+  sample: SIGKILL
 duration:
   description: The seconds that the turn took.
   type: float
   returned: when the turn ran
+  sample: 5.25
 argv:
   description: The argument vector.
   type: list
   elements: str
   returned: when the turn ran, and in check mode
+  sample: [/usr/local/bin/codex, exec, --experimental-json, --skip-git-repo-check]
 """
 
 import json

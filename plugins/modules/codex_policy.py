@@ -78,6 +78,7 @@ checked:
   description: Whether the CLI has read them. Nothing is read where nothing is changed.
   returned: success
   type: bool
+  sample: true
 """
 
 import contextlib

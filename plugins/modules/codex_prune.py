@@ -111,15 +111,23 @@ totals:
   returned: success
   type: dict
   contains:
-    workspaces: {description: "How many workspaces were looked at.", type: int, returned: success}
-    pruned: {description: "Sessions that went.", type: int, returned: success}
-    pruned_bytes: {description: "What they took on disk.", type: int, returned: success}
-    kept: {description: "Sessions that stay.", type: int, returned: success}
-    kept_bytes: {description: "What they take on disk.", type: int, returned: success}
-    in_use: {description: "Sessions that would have gone but are in use.", type: int, returned: success}
-    needed: {description: "Sessions that would have gone but one that stays needs them.", type: int, returned: success}
-    swept: {description: "Leftovers that went.", type: int, returned: success}
-    swept_bytes: {description: "What they took on disk.", type: int, returned: success}
+    workspaces: {description: "How many workspaces were looked at.", type: int, returned: success, sample: 200}
+    pruned: &pruned {description: "Sessions that went.", type: int, returned: success, sample: 12}
+    pruned_bytes: &pruned_bytes {description: "What they took on disk.", type: int, returned: success, sample: 1253376}
+    kept: &kept {description: "Sessions that stay.", type: int, returned: success, sample: 3}
+    kept_bytes: &kept_bytes {description: "What they take on disk.", type: int, returned: success, sample: 104219}
+    in_use: &in_use
+      description: Sessions that would have gone but are in use.
+      type: int
+      returned: success
+      sample: 1
+    needed: &needed
+      description: Sessions that would have gone but one that stays needs them.
+      type: int
+      returned: success
+      sample: 0
+    swept: &swept {description: "Leftovers that went.", type: int, returned: success, sample: 2}
+    swept_bytes: &swept_bytes {description: "What they took on disk.", type: int, returned: success, sample: 8192}
 workspaces:
   description:
     - Each workspace with the same counts, and more.
@@ -127,31 +135,58 @@ workspaces:
   type: list
   elements: dict
   contains:
-    name: {description: "The workspace.", type: str, returned: success}
-    path: {description: "Its HOME.", type: str, returned: success}
+    name: {description: "The workspace.", type: str, returned: success, sample: acme}
+    path: {description: "Its HOME.", type: str, returned: success, sample: /var/lib/claude-sessions/acme}
     owner: {description: "The UID and GID that own it.", type: str, returned: success, sample: "20001:20001"}
+    pruned: *pruned
+    pruned_bytes: *pruned_bytes
+    kept: *kept
+    kept_bytes: *kept_bytes
+    in_use: *in_use
+    needed: *needed
+    swept: *swept
+    swept_bytes: *swept_bytes
     archives:
       description: The archives that were written, on the host.
       type: list
       elements: str
       returned: success
+      sample: [/var/backups/codex/acme-20261128T033000Z.tar.gz]
     sessions:
       description: The sessions that went, oldest first; at most 1000 in one result.
       type: list
       elements: dict
       returned: success
       contains:
-        store: {description: "V(codex) or V(claude).", type: str, returned: success}
-        id: {description: "The session's or thread's ID.", type: str, returned: success}
-        path: {description: "Where it was, below HOME.", type: str, returned: success}
-        bytes: {description: "What it took on disk.", type: int, returned: success}
-        last_activity: {description: "Its last use, in seconds since the epoch.", type: float, returned: success}
-    problems: {description: "What went wrong in this workspace.", type: list, elements: str, returned: success}
+        store: {description: "V(codex) or V(claude).", type: str, returned: success, sample: codex}
+        id:
+          description: The session's or thread's ID.
+          type: str
+          returned: success
+          sample: 01a1fcc5-f3e8-71e3-916e-ce6f2d0a0ffb
+        path:
+          description: Where it was, below HOME.
+          type: str
+          returned: success
+          sample: .codex/sessions/2026/10/02/rollout-2026-10-02T09-30-00-01a1fcc5....jsonl
+        bytes: {description: "What it took on disk.", type: int, returned: success, sample: 104448}
+        last_activity:
+          description: Its last use, in seconds since the epoch.
+          type: float
+          returned: success
+          sample: 1790933400.0
+    problems:
+      description: What went wrong in this workspace.
+      type: list
+      elements: str
+      returned: success
+      sample: [".codex/state_5.sqlite: database disk image is malformed"]
 problems:
   description: What went wrong, with the workspace it went wrong in. Empty when all went well.
   returned: success
   type: list
   elements: str
+  sample: ["acme: .codex/state_5.sqlite: database disk image is malformed"]
 """
 
 from typing import Any

@@ -160,6 +160,7 @@ rolled_back_from:
   description: The version that the active release was gone back to from; null where it was not gone back to.
   returned: success
   type: str
+  sample: 0.171.0
 given_back:
   description: What was there before and is there again, with O(version=all).
   returned: success
@@ -175,18 +176,23 @@ releases:
     version:
       description: Its version.
       type: str
+      sample: 0.171.0
     path:
       description: Its directory.
       type: str
+      sample: /usr/local/lib/alive-codex/releases/0.171.0
     size:
       description: Bytes that it takes on the disk.
       type: int
+      sample: 423624704
     active:
       description: Whether the stable path names it.
       type: bool
+      sample: true
     processes:
       description: How many processes run a file of it.
       type: int
+      sample: 2
 bin:
   description: The stable path.
   returned: success
@@ -196,6 +202,8 @@ real_path:
   description: The file that the stable path leads to now; null if to none.
   returned: success
   type: str
+  sample: >-
+    /usr/local/lib/alive-codex/releases/0.171.0/lib/node_modules/@openai/codex/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex
 """
 
 import errno

@@ -51,17 +51,17 @@ totals:
   returned: success
   type: dict
   contains:
-    workspaces: {description: "How many workspaces were looked at.", type: int, returned: success}
-    sessions: {description: "How many sessions they have.", type: int, returned: success}
-    bytes: {description: "What these take on disk.", type: int, returned: success}
+    workspaces: {description: "How many workspaces were looked at.", type: int, returned: success, sample: 200}
+    sessions: {description: "How many sessions they have.", type: int, returned: success, sample: 1500}
+    bytes: {description: "What these take on disk.", type: int, returned: success, sample: 157286400}
 workspaces:
   description: What each workspace has.
   returned: success
   type: list
   elements: dict
   contains:
-    name: {description: "The workspace.", type: str, returned: success}
-    path: {description: "Its HOME.", type: str, returned: success}
+    name: {description: "The workspace.", type: str, returned: success, sample: acme}
+    path: {description: "Its HOME.", type: str, returned: success, sample: /var/lib/claude-sessions/acme}
     owner: {description: "The UID and GID that own it.", type: str, returned: success, sample: "20001:20001"}
     stores:
       description: Its stores by name, V(codex) and V(claude). Those without sessions only with O(empty=true).
@@ -73,12 +73,13 @@ workspaces:
           type: dict
           returned: where there are some, or with O(empty=true)
           contains:
-            sessions: {description: "How many.", type: int, returned: success}
-            bytes: {description: "What they take on disk.", type: int, returned: success}
+            sessions: {description: "How many.", type: int, returned: success, sample: 15}
+            bytes: {description: "What they take on disk.", type: int, returned: success, sample: 1572864}
             oldest:
               description: When the one unused for longest was last used, in seconds since the epoch; null without any.
               type: float
               returned: success
+              sample: 1790933400.0
             oldest_utc: &utc
               description: The same as ISO 8601 has it, in UTC and whole seconds.
               type: str
@@ -88,15 +89,24 @@ workspaces:
               description: When the one used last was used, in seconds since the epoch; null without any.
               type: float
               returned: success
+              sample: 1795771800.0
             newest_utc: *utc
             largest:
               description: The largest; null without any.
               type: dict
               returned: success
               contains:
-                id: {description: "The session's or thread's ID.", type: str, returned: success}
-                path: {description: "Where it is, below HOME.", type: str, returned: success}
-                bytes: {description: "What it takes on disk.", type: int, returned: success}
+                id: &id
+                  description: The session's or thread's ID.
+                  type: str
+                  returned: success
+                  sample: 01a1fcc5-f3e8-71e3-916e-ce6f2d0a0ffb
+                path: &path
+                  description: Where it is, below HOME.
+                  type: str
+                  returned: success
+                  sample: .codex/sessions/2026/11/27/rollout-2026-11-27T09-30-00-01a1fcc5....jsonl
+                bytes: &bytes {description: "What it takes on disk.", type: int, returned: success, sample: 104448}
         claude: *store
     sessions:
       description: Each session, the longest unused first.
@@ -104,25 +114,40 @@ workspaces:
       elements: dict
       returned: with O(details=true)
       contains:
-        store: {description: "V(codex) or V(claude).", type: str, returned: success}
-        id: {description: "The session's or thread's ID.", type: str, returned: success}
+        store: {description: "V(codex) or V(claude).", type: str, returned: success, sample: codex}
+        id: *id
         kind:
           description:
             - Of Codex, a V(rollout), an V(archived) one, or a V(directory), which is the layout of an older CLI.
             - Of Claude, a V(transcript), or V(remains) of a session without one.
           type: str
           returned: success
-        path: {description: "Where it is, below HOME.", type: str, returned: success}
-        bytes: {description: "What it takes on disk.", type: int, returned: success}
-        last_activity: {description: "Its last use, in seconds since the epoch.", type: float, returned: success}
+          sample: rollout
+        path: *path
+        bytes: *bytes
+        last_activity:
+          description: Its last use, in seconds since the epoch.
+          type: float
+          returned: success
+          sample: 1795771800.0
         last_activity_utc: *utc
-        in_use: {description: "Whether a turn runs in it or a process has it open.", type: bool, returned: success}
-    problems: {description: "What went wrong in this workspace.", type: list, elements: str, returned: success}
+        in_use:
+          description: Whether a turn runs in it or a process has it open.
+          type: bool
+          returned: success
+          sample: false
+    problems:
+      description: What went wrong in this workspace.
+      type: list
+      elements: str
+      returned: success
+      sample: [".codex/sessions: is a symbolic link, not a directory"]
 problems:
   description: What went wrong, with the workspace it went wrong in. Empty when all went well.
   returned: success
   type: list
   elements: str
+  sample: ["acme: .codex/sessions: is a symbolic link, not a directory"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -84,6 +84,7 @@ lines:
   returned: success
   type: list
   elements: str
+  sample: ["workspace  status     seconds", "acme       completed      5.2"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -89,6 +89,7 @@ checksums:
   description: The digest of each, by its file name, as O(alive.codex.codex_release#module:checksums) takes them.
   returned: success
   type: dict
+  sample: {openai-codex-0.171.0.tgz: "sha512-..."}
 """
 
 import os

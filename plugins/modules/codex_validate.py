@@ -98,14 +98,17 @@ compatible:
   description: Whether the version is known and fits O(requires), O(min_version), and the SDK's pin.
   returned: always
   type: bool
+  sample: true
 path:
   description: The path that was validated.
   returned: always
   type: str
+  sample: /usr/local/bin/codex
 real_path:
   description: The file it leads to; null if to none.
   returned: always
   type: str
+  sample: /usr/local/lib/alive-codex/releases/0.171.0/lib/node_modules/@openai/codex/bin/codex.js
 owner:
   description: That file's owner and group.
   returned: always
@@ -120,10 +123,15 @@ interpreter:
   description: What a script's first line asks for; null for a native binary.
   returned: always
   type: str
+  sample: /usr/bin/env node
 sdk:
   description: The SDK found, its version, and the version of the CLI that it pins; null without O(sdk_path).
   returned: always
   type: dict
+  contains:
+    path: {description: "Where it is.", type: str, sample: /srv/app/node_modules/@openai/codex-sdk}
+    version: {description: "Its version.", type: str, sample: 0.171.0}
+    requires_cli: {description: "The version of the CLI that it pins; null if none.", type: str, sample: 0.171.0}
 checks:
   description: Every check that was made. One that has no meaning after a failed one is left out.
   returned: always
@@ -133,17 +141,21 @@ checks:
     name:
       description: What was checked.
       type: str
+      sample: runs
     ok:
       description: Whether it is well.
       type: bool
+      sample: true
     detail:
       description: What was found, and if it is not well, the cure.
       type: str
+      sample: /usr/local/bin/codex --version as 20001:20001 ended well
 problems:
   description: The details of the checks that are not well.
   returned: always
   type: list
   elements: str
+  sample: ["/root is not for user 20001:20001 to go through: chmod o+x /root, or install elsewhere"]
 """
 
 from typing import Any

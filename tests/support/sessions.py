@@ -20,6 +20,7 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions import optio
 from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_all
 
 from support.packages import CODEX_VERSION, native_codex
+from support.returned import hold
 from support.stub import FAKE_KEY, ResponsesStub
 
 DAY = 86400
@@ -201,7 +202,9 @@ def prune(root: Path, dry_run: bool = False, **options: Any) -> dict[str, Any]:
     """The pruner, as the module and the script call it."""
     given = {name: spec.get("default") for name, spec in options_.OPTIONS.items()}
     given.update({"codex_path": str(native_codex()), **options})
-    return prune_all.prune(str(root), given["workspaces"], prune_all.orders_from(given, dry_run), given["archive"])
+    result = prune_all.prune(str(root), given["workspaces"], prune_all.orders_from(given, dry_run), given["archive"])
+    hold("codex_prune", result)
+    return result
 
 
 def gone(result: dict[str, Any]) -> set[str]:

@@ -15,6 +15,7 @@ from support.cores import OWN, for_old_targets, python_with
 from support.packages import CODEX_VERSION, native_codex
 from support.plays import LOCAL, environment
 from support.pythons import OLDEST, find, missing
+from support.returned import hold
 from support.stub import ResponsesStub
 from support.turns import make_home, real
 
@@ -34,7 +35,7 @@ def tasks(directory: Path, root: str, stub: ResponsesStub) -> dict[str, dict[str
         "codex_exec": {**real(stub), **turn, "output_schema": {"type": "string"}},
         "codex_sessions_info": {"root": root},
         "codex_table": {"rows": [{"a": 1}], "columns": [{"title": "A", "value": ["a"]}]},
-        "codex_prune": {"root": root, "max_age": "0s", "codex_path": codex},
+        "codex_prune": {"root": root, "max_age": "1d", "now": 4e9, "codex_path": codex},
         "codex_release": {**NO_NPM, "prefix": f"{directory}/prefix", "bin": f"{directory}/bin/codex"},
         "codex_tarballs": {**NO_NPM, "directory": f"{directory}/tarballs"},
     }
@@ -71,6 +72,8 @@ def test_every_module_works(python: str, core: str, tmp_path: Path, open_dir: Pa
         given = tasks(open_dir, root, stub)
         assert given.keys() == {path.stem for path in (CHECKOUT / "plugins/modules").glob("*.py")}
         results = play(python_with(core).with_name("ansible-playbook"), interpreter, tmp_path, given)
+    for name, result in results.items():
+        hold(name, result)
     turn = results["codex_exec"]
     assert (turn["status"], turn["final_response"]) == ("invalid_response", "old but well"), turn
     assert [item["type"] for item in turn["thread_items"]] == ["command_execution", "agent_message"]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.alive.codex.plugins.module_utils._formats import version as cli_version
 from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
-from support.documentation import CHECKOUT, MODULES, documentation, extended, fragment
+from support.documentation import CHECKOUT, MODULES, documentation, extended, fragment, returns
 
 ROLES = sorted(path.parent for path in (CHECKOUT / "roles").glob("*/defaults"))
 INVENTORIES = sorted(path.stem for path in (CHECKOUT / "plugins/inventory").glob("*.py"))
@@ -141,7 +141,19 @@ def keys_of(returns):
 @pytest.mark.parametrize("module", MODULES)
 def test_jinja_reaches_every_key_of_a_result(module):
     """There, ``result.items`` is the method of the mapping, not the key."""
-    [text] = re.findall(
-        r'^RETURN = r"""\n(.*?)^"""', (CHECKOUT / f"plugins/modules/{module}.py").read_text(), re.S | re.M
-    )
-    assert not set(keys_of(yaml.safe_load(text))) & set(dir(dict))
+    assert not set(keys_of(returns(module))) & set(dir(dict))
+
+
+def without_samples(returns, above=""):
+    """The keys that show no value: by themselves, nor as part of a key that holds them, nor by those that they hold."""
+    for name, about in returns.items():
+        if "sample" not in about:
+            if about.get("contains"):
+                yield from without_samples(about["contains"], f"{above}{name}.")
+            else:
+                yield above + name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_key_of_a_result_shows_a_sample(module):
+    assert list(without_samples(returns(module))) == []
