@@ -110,7 +110,7 @@ clean:
 	@if [ -e "$(VENV)/.requirements" ]; then set -x; rm -rf "$(VENV)"; \
 	elif [ -e "$(VENV)" ]; then echo "$(VENV) was not made by make setup: it stays"; fi
 
-test: test-lint test-old test-new test-molecule
+test: test-lint gates test-units test-old test-new test-molecule
 	@cat "$(CACHE)"/summary/old* "$(CACHE)"/summary/new* "$(CACHE)"/summary/molecule 2>/dev/null || :
 
 # Sanity, unit and system tests with the old of all that varies, and with the new: see tests/README.md.

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.alive.codex.plugins.module_utils._release.npm import ready_npm
 from support.modules import result_of, start_module
 from support.packages import npm_install
 from support.proxy import Proxy
@@ -148,6 +149,14 @@ def test_a_node_that_is_too_old_or_broken(host, tmp_path, says, told):
     (tmp_path / "npm").symlink_to(shutil.which("npm"))
     assert told in host.release(OLD, npm=str(tmp_path / "npm"))["msg"]
     assert not host.bin.exists()
+
+
+def test_the_oldest_node_is_taken(tmp_path):
+    for name, says in (("node", "echo v16.0.0"), ("npm", "echo 'prefix = \"/nonexistent\"'")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{says}\n")
+        (tmp_path / name).chmod(0o755)
+    with ready_npm(str(tmp_path / "npm"), os.environ, None, None, 10) as npm:
+        assert npm.path == str(tmp_path / "npm")
 
 
 def test_a_token_is_sent_and_shown_nowhere(host, npm, tmp_path):

@@ -129,3 +129,9 @@ def test_events_are_described_in_a_line() -> None:
     assert {describe(event): event for event in told.values()} == told
     assert describe({"type": "turn.started"}) is None
     assert describe({"type": "turn.started"}, verbose=True) == "turn.started"
+
+
+def test_the_first_failure_is_the_turns() -> None:
+    """What comes after it, such as that the turn was given up, says less."""
+    failures = ({"type": "turn.failed", "error": {"message": text}} for text in ("quota exceeded", "turn aborted"))
+    assert feed(events.Stream("none", 1000), *failures).failure == "quota exceeded"
