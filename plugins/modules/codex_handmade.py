@@ -58,31 +58,39 @@ found:
     kind:
       description: V(npm), V(binary) or V(cron).
       type: str
+      sample: "cron"
     path:
       description: The file or directory.
       type: str
+      sample: "/etc/cron.d/codex-clean"
     line:
       description: The number of the line in a crontab; 0 for the whole file.
       type: int
+      sample: 3
     text:
       description: The line, or what is installed there.
       type: str
+      sample: "0 3 * * * root find /var/lib/claude-sessions -mtime +30 -delete"
     what:
       description: What it does, in words.
       type: str
+      sample: "removes sessions every night"
     kept:
       description: Why it is not removed on request; empty where it is.
       type: str
+      sample: ""
 removed:
   description: Which of RV(found) were removed, or would be.
   returned: success
   type: list
   elements: dict
+  sample: [{kind: npm, path: /usr/lib/node_modules/@openai/codex, line: 0, text: 0.160.0, what: is a CLI, kept: ""}]
 left:
   description: Which of RV(found) stay although O(state=absent) was asked for; their C(kept) says why.
   returned: success
   type: list
   elements: dict
+  sample: []
 """
 
 import os

@@ -76,6 +76,7 @@ problems:
     text:
       description: What is wrong, where, and what to do.
       type: str
+      sample: "/usr/local/lib has 120 MiB left where 900 MiB are needed: make room there"
 version:
   description: The version that the stable path runs now; null if none.
   returned: always

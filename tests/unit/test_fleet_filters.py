@@ -7,12 +7,11 @@ from ansible_collections.alive.codex.plugins.filter.fleet import deployed, handm
 
 def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
     owners = [{"workspaces": ["acme", "globex"], "msg": ".: belongs to UID 7"}]
+    gone = {"unreachable": True, "msg": "no route"}
     hostvars = {
         "fine": {"codex_cli_preflight": {"problems": []}, "codex_workspaces_foreseen": {"failures": []}},
         "full": {"codex_cli_preflight": {"problems": [{"check": "space", "text": "make room"}]}},
-        "gone": dict.fromkeys(
-            ("codex_cli_preflight", "codex_workspaces_foreseen"), {"unreachable": True, "msg": "no route"}
-        ),
+        "gone": dict.fromkeys(("codex_cli_preflight", "codex_workspaces_foreseen"), gone),
         "locked": {"codex_cli_preflight": {"failed": False, "msg": "Missing sudo password"}},
         "changed": {"codex_cli_preflight": {"problems": []}, "codex_workspaces_foreseen": {"failures": owners}},
         "skipped": {"codex_workspaces_foreseen": {"skipped": True, "msg": "conditional"}},
