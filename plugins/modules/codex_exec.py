@@ -19,6 +19,10 @@ description:
   - When the turn ends, for whatever reason, every process that it started on the target is gone. A limit of time,
     Ctrl-C, SIGTERM and the task keyword C(timeout) end it at once; if the control node is killed or the connection is
     lost, it ends after O(grace_period).
+  - With O(workspace) or O(home), and as root, the turn is in a PID namespace of its own. The kernel ends that as a
+    whole, however fast its processes fork, even where what watches the turn is killed. The turn sees no other processes
+    than its own, and no mounts but the host's. Where the host lets root make no namespaces, the task warns, and the
+    processes are killed one by one.
 author:
   - Alive maintainers (@alive)
 extends_documentation_fragment:
@@ -244,6 +248,22 @@ options:
       - Variables that come on top of the environment, whichever it is, such as a proxy or E(SSL_CERT_FILE). They are
         redacted as those of O(env) are.
     type: dict
+  max_processes:
+    description:
+      - With O(workspace) or O(home), how many processes and threads the user who runs the turn may have on the host.
+        V(0) is no limit. It is C(nproc) of O(limits), which wins.
+    type: int
+    default: 2048
+  max_memory:
+    description:
+      - With O(workspace) or O(home), and as root, how much memory the turn may have, all its processes together, as a
+        size such as V(4G) or a share of the host's such as V(50%). V(0) is no limit. None of it is swap.
+      - Past it, the kernel kills a process of the turn, and a warning says so; RV(reason=max_memory) where that was the
+        CLI itself.
+      - It needs the memory controller of the host's cgroups, of version 1 or 2. Without that the task warns, and
+        RV(containment) has no RV(containment.max_memory).
+    type: str
+    default: 50%
   limits:
     description:
       - Resource limits of the CLI and all that it starts, soft and hard alike, by the names of C(setrlimit) in lower
@@ -281,6 +301,8 @@ options:
       - A file on the target that the whole stream is written to, as JSON lines. Its path is absolute. It is opened as
         the user who runs the turn, emptied, and can then be read by that user alone (0600). A file that belongs to
         another user is refused.
+      - No more is written than that user could write, by its quota, the space that is not reserved for root, and
+        C(fsize) of O(limits). A warning says what is missing.
     type: path
   show:
     description:
@@ -374,15 +396,15 @@ status:
     - V(failed) is a C(turn.failed) event, V(exited) a non-zero exit status, V(killed) a signal, V(timed_out) one of
       the limits, V(aborted) a cancelled turn or a control node that was gone too long, V(bad_stream) a line that is
       no JSON, V(spawn_failed) a CLI that could not be started, V(incomplete) an exit status 0 without
-      C(turn.completed), V(invalid_response) a final response that does not satisfy O(output_schema), and V(not_run)
-      check mode.
+      C(turn.completed) or with processes that could not be killed, V(invalid_response) a final response that does not
+      satisfy O(output_schema), and V(not_run) check mode.
   type: str
   returned: always
   sample: completed
 reason:
   description:
     - More about the status where it is known, one of V(timeout), V(idle_timeout), V(cancelled), V(lease_expired),
-      V(thread_gone), V(thread_busy) and V(unsupported_option).
+      V(thread_gone), V(thread_busy), V(unsupported_option), V(max_memory) and V(survivors).
     - With V(lease_expired), the target heard nothing from the control node for O(grace_period). The result never came,
       so it has only RV(thread_id), RV(thread_items) and RV(final_response), as far as they had reached the control
       node by then, with strings of more than 2000 characters cut. All of it is in O(events_path) where that was given,
@@ -474,6 +496,21 @@ argv:
   elements: str
   returned: when the turn ran, and in check mode
   sample: [/usr/local/bin/codex, exec, --experimental-json, --skip-git-repo-check]
+containment:
+  description: What holds the turn.
+  type: dict
+  returned: when the turn ran
+  contains:
+    pid_namespace:
+      description: Whether it was in a PID namespace, which the kernel ended as a whole.
+      type: bool
+    max_processes:
+      description: How many processes its user might have, null for no limit.
+      type: int
+    max_memory:
+      description: How many bytes of memory it might have, null for no limit.
+      type: int
+  sample: {max_memory: 8589934592, max_processes: 2048, pid_namespace: true}
 """
 
 import json

@@ -87,6 +87,7 @@ class _Watch:
         self._action = action
         self._directory: str = started["directory"]
         self._grace: float = started["grace_period"]
+        self._contained: bool = started["contained"]
         self._quiet = started["show"] != "events" or bool(action._task.no_log)
         self._parent = os.getppid()
         self._end: str | None = lease.end_script(self._directory)
@@ -131,7 +132,8 @@ class _Watch:
                 return {"failed": True, **self._lost(lease.EXPIRED, message)}
             if done["rc"] == lease.RC_DEAD:
                 self._end = lease.cleanup_script(self._directory)
-                message = "the turn's supervisor was killed, by the out-of-memory killer or by its own user"
+                message = "the turn's supervisor was killed, by the out-of-memory killer or by its own user. "
+                message += lease.left_behind(self._contained)
                 return {"failed": True, **self._lost(None, message)}
 
     def end(self) -> None:

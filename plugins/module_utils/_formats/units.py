@@ -19,6 +19,8 @@ _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _AGE = re.compile(r"([0-9]{1,15})([smhdw])")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
+_SHARE = re.compile(r"([0-9]{1,15})%")
+
 
 def parse_age(text: str) -> float | None:
     """Seconds in ``30d``, ``12h``, ``45m``, ``90s`` or ``2w``; None for ``0``, which is off.
@@ -47,6 +49,19 @@ def parse_size(text: str) -> int | None:
 def _refuse_none(text: str, what: str, least: str) -> NoReturn:
     """One reader takes a 0 with a unit for off, another for nothing at all."""
     raise ValueError(f"{text[:40]!r} is {what} of nothing: give 0 alone for off, or {least} for next to nothing")
+
+
+def parse_part(text: str, whole: int) -> int | None:
+    """Bytes in a share of ``whole``, such as ``50%``, or in what ``parse_size`` takes; None for ``0``, which is off.
+
+    Raises ValueError.
+    """
+    share = _SHARE.fullmatch(text.strip())
+    if not share:
+        return parse_size(text)
+    if not 0 < int(share.group(1)) <= 100:
+        raise ValueError(f"{text[:40]!r} is not a share: give 1% to 100%")
+    return whole * int(share.group(1)) // 100
 
 
 def format_size(count: int) -> str:

@@ -90,15 +90,17 @@ def trial_identity(spec: str | None) -> Identity:
 
 @contextlib.contextmanager
 def acting_as(identity: Identity) -> Iterator[None]:
-    """For the length of the block, root has the rights of ``identity`` and no more in the file system, and what it
-    makes belongs to ``identity``. To the rest of the kernel it stays root: the effective UID would let the tenant
-    slow this process down through its priority. Does nothing in an unprivileged process, which has its own rights only.
-    Supplementary groups must have been cleared."""
+    """For the length of the block, root has the rights of ``identity`` and no more in the file system: what it makes
+    belongs to ``identity``, and neither goes past a quota nor into blocks that are reserved. To the rest of the kernel
+    it stays root: the effective UID would let the tenant slow this process down through its priority. Does nothing in
+    an unprivileged process, which has its own rights only. Supplementary groups must have been cleared."""
     if os.geteuid() != 0:
         yield
         return
-    linux.set_file_system_ids(identity.uid, identity.gid)
+    privileged = linux.set_capability(linux.CAP_SYS_RESOURCE, False)
     try:
+        linux.set_file_system_ids(identity.uid, identity.gid)
         yield
     finally:
         linux.set_file_system_ids(0, 0)
+        linux.set_capability(linux.CAP_SYS_RESOURCE, privileged)

@@ -16,17 +16,25 @@ import os
 import signal
 from typing import Any
 
-# unshare(2) and mount(2)
+# unshare(2), setns(2) and mount(2)
 CLONE_NEWNS = 0x20000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
+# capabilities(7)
+CAP_SYS_RESOURCE = 24
 
 _AT_FDCWD = -100
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _RENAME_EXCHANGE = 2
+_CAPABILITY_VERSION = 0x20080522
 _NO_ID = 0xFFFFFFFF
 # Numbers of system calls for which older C libraries have no function.
 _CLOSE_RANGE = 436
@@ -45,6 +53,9 @@ _prctl = _function("prctl", ctypes.c_int, ctypes.c_int, *[ctypes.c_ulong] * 4)
 _setfsuid = _function("setfsuid", ctypes.c_int, ctypes.c_uint32)
 _setfsgid = _function("setfsgid", ctypes.c_int, ctypes.c_uint32)
 _unshare = _function("unshare", ctypes.c_int, ctypes.c_int)
+_setns = _function("setns", ctypes.c_int, ctypes.c_int, ctypes.c_int)
+_capget = _function("capget", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_capset = _function("capset", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _mount = _function("mount", ctypes.c_int, *[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_void_p)
 _close_range = _function("syscall", ctypes.c_long, ctypes.c_long, *[ctypes.c_uint] * 3)
 _renameat2 = _function(
@@ -88,9 +99,29 @@ def unshare(flags: int) -> None:
     _checked(_unshare(flags))
 
 
-def mount(source: str | None, target: str, flags: int) -> None:
-    """mount(2), for bind mounts and changes of propagation, which have neither type nor data."""
-    _checked(_mount(None if source is None else os.fsencode(source), os.fsencode(target), None, flags, None), target)
+def set_namespace(fd: int, flags: int) -> None:
+    """setns(2): puts this process, or for CLONE_NEWPID its children, into the namespace that a file of /proc names."""
+    _checked(_setns(fd, flags))
+
+
+def mount(source: str | None, target: str, flags: int, kind: str | None = None) -> None:
+    """mount(2) without data; bind mounts and changes of propagation have no ``kind`` of file system either."""
+    words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
+    _checked(_mount(*words, flags, None), target)
+
+
+def set_capability(number: int, effective: bool) -> bool:
+    """Has this process use one of its capabilities, or not; it can take back what it may have. Returns whether it used
+    it before."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: of the numbers below 32, then of the others
+    _checked(_capget(header, sets))
+    word, bit = 3 * (number // 32), 1 << number % 32
+    before = bool(sets[word] & bit)
+    if before != effective:
+        sets[word] ^= bit
+        _checked(_capset(header, sets))
+    return before
 
 
 def close_range(first: int, last: int) -> None:

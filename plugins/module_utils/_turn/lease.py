@@ -276,3 +276,10 @@ def end_script(directory: str) -> str:
 def cleanup_script(directory: str) -> str:
     """Removes what a supervisor left that was killed. Its PID may be another process's by now."""
     return f"rm -rf {shlex.quote(directory)}"
+
+
+def left_behind(contained: bool) -> str:
+    """What is to be expected of a turn whose supervisor was killed, by whether it was to have a PID namespace."""
+    if contained:
+        return "What the turn had started was in a PID namespace, where this host has them, and ended with it"
+    return "What the turn had started may still run: look for processes of the user that it ran as"

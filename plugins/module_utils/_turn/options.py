@@ -14,10 +14,13 @@ import resource
 from typing import Any, Mapping, NamedTuple
 
 from .._formats.names import name_problem
+from .._formats.units import parse_part
 from . import overrides
 
 # While a control node watches a turn, it gives a sign of life so often, in seconds.
 POLL_SECONDS = 2
+# No Linux has more.
+MOST_PROCESSES = 2**22
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE", re.IGNORECASE)
 # A shorter value is no secret, but would blot out half of the result.
@@ -79,6 +82,8 @@ SPEC: dict[str, Any] = {
     "protect_api_key": {"type": "bool", "default": False, "no_log": False},
     "env": {"type": "dict", "no_log": True},
     "extra_env": {"type": "dict", "no_log": True},
+    "max_processes": {"type": "int", "default": 2048},
+    "max_memory": {"type": "str", "default": "50%"},
     "limits": {"type": "dict"},
     "timeout": {"type": "float"},
     "idle_timeout": {"type": "float"},
@@ -143,6 +148,8 @@ class TurnOptions(NamedTuple):
     protect_api_key: bool
     env: Mapping[str, str] | None
     extra_env: Mapping[str, str]
+    max_processes: int
+    max_memory: str
     limits: Mapping[int, int]
     timeout: float | None
     idle_timeout: float | None
@@ -203,6 +210,12 @@ def _check(params: Mapping[str, Any]) -> None:
     for name in ("timeout", "idle_timeout", "grace_period", "max_bytes"):
         if params[name] is not None and not params[name] > 0:
             raise CannotRun(f"{name} must be more than 0")
+    if not 0 <= params["max_processes"] <= MOST_PROCESSES:
+        raise CannotRun(f"max_processes must be a number of processes up to {MOST_PROCESSES}, or 0 for no limit")
+    try:
+        parse_part(params["max_memory"], 1)
+    except ValueError as error:
+        raise CannotRun(f"max_memory: {error}") from error
     if params["grace_period"] <= POLL_SECONDS:
         raise CannotRun(f"grace_period must be more than the {POLL_SECONDS} s between two signs of life")
     if params["events_path"] is not None and not params["events_path"].startswith("/"):

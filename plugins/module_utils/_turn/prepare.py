@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import stat
-from typing import Any, Mapping
+from typing import Any, BinaryIO, Iterator, Mapping
 
 from .._formats import json_schema
 from .._formats.specifier import satisfies
@@ -126,8 +126,11 @@ def _write_schema(options: TurnOptions, inputs: str, tenant: Tenant) -> str | No
     if options.output_schema is None:
         return None
     path = os.path.join(inputs, "schema.json")
-    with open(_new_input(path, tenant), "wb") as file:
-        file.write(json.dumps(options.output_schema).encode("ascii"))
+    try:
+        with _new_input(path, tenant) as file:
+            file.write(json.dumps(options.output_schema).encode("ascii"))
+    except OSError as error:
+        raise CannotRun(f"output_schema cannot be written for the CLI: {error}") from error
     return path
 
 
@@ -136,7 +139,7 @@ def _copy_images(options: TurnOptions, inputs: str, tenant: Tenant) -> list[str]
     for number, source in enumerate(options.images_src):
         path = os.path.join(inputs, f"image-{number}{os.path.splitext(source)[1]}")
         try:
-            with open(source, "rb") as image, open(_new_input(path, tenant), "wb") as file:
+            with open(source, "rb") as image, _new_input(path, tenant) as file:
                 shutil.copyfileobj(image, file)
         except OSError as error:
             raise CannotRun(f"the image {source} cannot be copied: {error}") from error
@@ -144,12 +147,16 @@ def _copy_images(options: TurnOptions, inputs: str, tenant: Tenant) -> list[str]
     return paths
 
 
-def _new_input(path: str, tenant: Tenant) -> int:
-    """A new file that the tenant alone can read, open for us to write it."""
+@contextlib.contextmanager
+def _new_input(path: str, tenant: Tenant) -> Iterator[BinaryIO]:
+    """A new file that the tenant alone can read, to be written: what is in it counts as the tenant's own."""
+    runner = tenant.runner()
     fd = new_file(path, 0o400)
     if tenant.identity is not None:
-        os.fchown(fd, tenant.identity.uid, tenant.identity.gid)
-    return fd
+        os.fchown(fd, runner.uid, runner.gid)
+        os.setgroups([])
+    with acting_as(runner), open(fd, "wb") as file:
+        yield file
 
 
 def _open_events(options: TurnOptions, tenant: Tenant) -> int | None:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import signal
 import time
 from typing import Any, NamedTuple
 
 from .._formats import json_schema
-from .._host.descriptors import write_all
 from . import events
 from .argv import build_argv, well_formed
+from .bounds import Bounds
+from .child import Command
 from .describe import describe
 from .lease import CANCELLED, EXPIRED, Link
 from .options import TurnOptions
-from .supervise import Caller, Command, Ending, supervise
+from .raw_events import RawEvents
+from .supervise import Caller, Ending, supervise
 from .tenant import Tenant, cli_version
 
 STDERR_BYTES = 64 * 1024
@@ -71,31 +74,42 @@ class _Run:
         self._stderr = b""
         self._secrets = options.secrets()
         self._started = self._last_event = time.monotonic()
-        self._events_error: str | None = None
+        self._bounds = Bounds(options, turn.tenant)
+        fd, limit = turn.events_fd, options.limits.get(resource.RLIMIT_FSIZE)
+        self._raw = None if fd is None else RawEvents(fd, turn.tenant.identity, limit)
 
     def result(self) -> dict[str, Any]:
-        turn = self._turn
-        command = Command(
-            argv=self._argv,
-            env=turn.env,
-            stdin=well_formed(turn.options.prompt).encode(),
-            cwd=turn.tenant.home,
-            identity=turn.tenant.identity,
-            umask=None if turn.tenant.home is None else 0o077,
-            limits=turn.options.limits,
-        )
         try:
-            ending = supervise(command, Caller(self._take_stdout, self._take_stderr, self._tend, self._link.wakes))
+            with self._bounds:
+                ending = supervise(self._command(), self._caller())
         except FileNotFoundError:
             remedy = "install it with the role codex_cli, or give codex_path"
             return self._report(
                 None, "spawn_failed", None, f"{self._argv[0]} or its interpreter is not there: {remedy}"
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
-            return self._report(None, "spawn_failed", None, f"{self._argv[0]} cannot be started: {error}")
+            full = ": its user has as many processes as max_processes allows" if _is_refused_fork(error) else ""
+            return self._report(None, "spawn_failed", None, f"{self._argv[0]} cannot be started: {error}{full}")
         if ending.stopped is None:
             self._take_lines(self._lines.rest())
         return self._report(ending, *self._classify(ending))
+
+    def _command(self) -> Command:
+        turn = self._turn
+        return Command(
+            argv=self._argv,
+            env=turn.env,
+            stdin=well_formed(turn.options.prompt).encode(),
+            cwd=turn.tenant.home,
+            identity=turn.tenant.identity,
+            umask=None if turn.tenant.home is None else 0o077,
+            limits=self._bounds.limits,
+            cgroup=self._bounds.cgroup,
+            contained=turn.tenant.identity is not None,
+        )
+
+    def _caller(self) -> Caller:
+        return Caller(self._take_stdout, self._take_stderr, self._tend, self._link.wakes)
 
     def _take_stdout(self, chunk: bytes) -> str | None:
         stop = self._take_lines(self._lines.split(chunk))
@@ -105,11 +119,10 @@ class _Run:
         return stop
 
     def _take_lines(self, lines: list[bytes]) -> str | None:
+        lines = [self._redacted(line) for line in lines]
+        if self._raw is not None:
+            self._raw.keep(lines)
         for line in lines:
-            for secret in self._secrets:
-                line = line.replace(secret, b"********")
-            if self._turn.events_fd is not None:
-                self._keep_raw(self._turn.events_fd, line)
             try:
                 event = self._stream.feed(line)
             except events.BadLine:
@@ -119,12 +132,10 @@ class _Run:
             self._last_event = time.monotonic()
         return None
 
-    def _keep_raw(self, fd: int, line: bytes) -> None:
-        if self._events_error is None:
-            try:
-                write_all(fd, line + b"\n")
-            except OSError as error:
-                self._events_error = f"events_path is incomplete: {error.strerror}"
+    def _redacted(self, text: bytes) -> bytes:
+        for secret in self._secrets:
+            text = text.replace(secret, b"********")
+        return text
 
     def _show(self, event: Any) -> None:
         """Tells whoever watches what happened, and what must not be lost if the result is."""
@@ -180,12 +191,16 @@ class _Run:
             return "timed_out", TIMEOUT, f"the turn did not end within its timeout of {options.timeout:g} s"
         if ending.stopped == IDLE_TIMEOUT:
             return "timed_out", IDLE_TIMEOUT, f"no event came for {options.idle_timeout:g} s"
+        if ending.rc == -signal.SIGKILL and self._bounds.killed:
+            return "killed", "max_memory", f"{self._bounds.reached()}, and the kernel killed the CLI"
         if ending.rc < 0:
             return "killed", None, f"the CLI was killed by {_signal_name(ending.rc)}"
         if ending.rc > 0:
             return "exited", *self._explain_exit(ending.rc)
         if not stream.completed:
             return "incomplete", None, "the CLI ended as if all were well, but the turn was not completed"
+        if ending.survivors:
+            return "incomplete", "survivors", f"{_survivors(ending)}; they may still change what the turn worked on"
         return "completed", None, None
 
     def _explain_exit(self, rc: int) -> tuple[str | None, str]:
@@ -228,9 +243,6 @@ class _Run:
                 structured = json_schema.parse_response(stream.final_response, options.output_schema)
             except ValueError as error:
                 status, message = "invalid_response", f"the final response does not fit output_schema: {error}"
-        stderr = self._stderr
-        for secret in self._secrets:
-            stderr = stderr.replace(secret, b"********")
         rc = None if ending is None else ending.rc
         result: dict[str, Any] = {
             "status": status,
@@ -249,22 +261,41 @@ class _Run:
             "events_cut": stream.cut,
             "events_dropped": stream.dropped,
             "errors": stream.errors,
-            "stderr": stderr.decode("utf-8", "replace"),
+            "stderr": self._redacted(self._stderr).decode("utf-8", "replace"),
             "rc": rc if rc is None or rc >= 0 else None,
             "signal": _signal_name(rc) if rc is not None and rc < 0 else None,
             "duration": round(time.monotonic() - self._started, 3),
             "argv": self._argv,
+            "containment": {
+                "pid_namespace": ending is not None and ending.contained,
+                **self._bounds.in_force(),
+            },
         }
         if message is not None:
             result["msg"] = message
-        warnings = [self._events_error] if self._events_error else []
+        warnings = [self._raw.error] if self._raw is not None and self._raw.error else []
         if options.thread_id and stream.thread_id not in (None, options.thread_id) and "resume" in self._argv:
             warnings.append(f"the CLI does not know {options.thread_id!r}, and started a thread of its own")
         if ending is not None and ending.survivors:
-            warnings.append(f"these processes of the turn could not be killed: {ending.survivors}")
+            warnings.append(_survivors(ending))
+        if ending is not None and ending.uncontained:
+            warnings.append(
+                f"the turn had {ending.uncontained}; processes of it that fork faster than they are killed could "
+                "outlive it for a while, and any of them could where the turn's supervisor is killed: let root make "
+                "namespaces on this host"
+            )
+        warnings += self._bounds.warnings
         if warnings:
             result["warnings"] = warnings
         return result
+
+
+def _is_refused_fork(error: Exception) -> bool:
+    return isinstance(error, BlockingIOError)  # what Python makes of EAGAIN
+
+
+def _survivors(ending: Ending) -> str:
+    return f"these processes of the turn could not be killed: {ending.survivors}"
 
 
 def _signal_name(rc: int) -> str:

@@ -62,6 +62,7 @@ def _detach(turn: Turn, directory: str, verbose: bool) -> dict[str, Any]:
         "show": options.show,
         "thread_id": options.thread_id,
         "workspace": options.workspace,
+        "contained": turn.tenant.identity is not None,
     }
     return {"changed": True, "watch": watch}
 
@@ -76,10 +77,11 @@ def _attend(turn: Turn, directory: str, verbose: bool) -> dict[str, Any]:
     os.close(lifeline_read)
     os.close(result_write)
     text = _wait(result_read, lifeline_write)
+    contained = turn.tenant.identity is not None
     if text:
         result: dict[str, Any] = json.loads(text)
         return result
-    message = "the turn's supervisor died; look for the out-of-memory killer"
+    message = f"the turn's supervisor died; look for the out-of-memory killer. {lease.left_behind(contained)}"
     return {"failed": True, "msg": message, "status": "aborted", "reason": None}
 
 

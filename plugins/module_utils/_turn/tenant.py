@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from typing import NamedTuple
 
 from .._formats import version
 from .._host.identity import Identity, current_identity, identity_of
-from .._host.process import bare_environment, run
+from .._host.process import bare_environment
+from .child import Command
 from .options import CannotRun, TurnOptions
+from .supervise import Caller, supervise
 
 # The CLI takes 5 ms to print its version.
 VERSION_SECONDS = 20
+VERSION_BYTES = 64 * 1024
 
 
 class Tenant(NamedTuple):
@@ -62,11 +66,31 @@ def find_tenant(options: TurnOptions) -> Tenant:
 
 
 def cli_version(codex_path: str, tenant: Tenant) -> str | None:
-    """The CLI's version, None where it cannot be had."""
+    """The CLI's version, None where it cannot be had. It may be a program of the tenant's own, and is held as a turn
+    is."""
     runner = tenant.runner()
-    env = bare_environment(runner, tenant.home or runner.home or "/")
+    deadline = time.monotonic() + VERSION_SECONDS
+    printed = b""
+
+    def take(chunk: bytes) -> str | None:
+        nonlocal printed
+        printed += chunk
+        return "overlong" if len(printed) > VERSION_BYTES else None
+
+    def tend() -> tuple[str | None, float]:
+        left = deadline - time.monotonic()
+        return ("timeout" if left <= 0 else None), max(left, 0)
+
+    command = Command(
+        argv=[codex_path, "--version"],
+        env=bare_environment(runner, tenant.home or runner.home or "/"),
+        cwd="/",
+        identity=tenant.identity,
+        umask=0o077,
+        contained=tenant.identity is not None,
+    )
     try:
-        done = run([codex_path, "--version"], env, VERSION_SECONDS, tenant.identity)
-    except OSError:
+        supervise(command, Caller(take, lambda _chunk: None, tend))
+    except (OSError, ValueError):  # ValueError: a NUL in its path
         return None
-    return version.printed_version(done.stdout.decode("utf-8", "replace"))
+    return version.printed_version(printed.decode("utf-8", "replace"))
