@@ -212,16 +212,19 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
+from ansible_collections.alive.codex.plugins.module_utils._formats.values import check_path, check_seconds
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import check_request
 from ansible_collections.alive.codex.plugins.module_utils._host import trees
 from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
 from ansible_collections.alive.codex.plugins.module_utils._release.binary import this_platform
 from ansible_collections.alive.codex.plugins.module_utils._release.installer import Installer, ReleaseRequest
-from ansible_collections.alive.codex.plugins.module_utils._release.npm import OPTIONS, NpmError, check_registry
+from ansible_collections.alive.codex.plugins.module_utils._release.npm import OPTIONS, NpmError, check_options
 from ansible_collections.alive.codex.plugins.module_utils._release.store import ReleaseError, ReleaseStore
 from ansible_collections.alive.codex.plugins.module_utils._release.tarballs import Tarball, TarballError, check_checksum
 from ansible_collections.alive.codex.plugins.module_utils._release.uninstall import uninstall
 
 ALL = "all"
+MOST_KEPT = 1000
 
 
 def main() -> None:
@@ -301,16 +304,16 @@ def read_request(params: dict[str, Any]) -> ReleaseRequest:
 
     Raises ValueError or LookupError.
     """
-    for name in ("prefix", "bin"):
-        if not params[name].startswith("/"):
-            raise ValueError(f"{name} must be an absolute path, not {params[name]!r}")
-    if params["keep"] < 0:
-        raise ValueError("keep must not be negative")
     if params["version"] == ALL and params["state"] != "absent":
         raise ValueError("version all is for state absent: it takes everything away")
+    if params["version"] not in ("previous", ALL):
+        check_request(params["version"])
+    check_places(params["prefix"], params["bin"])
+    if not 0 <= params["keep"] <= MOST_KEPT:
+        raise ValueError(f"keep must not be negative, and at most {MOST_KEPT}")
+    check_seconds("timeout", params["timeout"])
     specifier.read(params["requires"])  # says what is wrong with it before anything is done
-    if params["registry"]:
-        check_registry(params["registry"])
+    check_options(params)
     return ReleaseRequest(
         version=params["version"],
         state=params["state"],
@@ -329,9 +332,21 @@ def read_request(params: dict[str, Any]) -> ReleaseRequest:
     )
 
 
+def check_places(prefix: str, bin_path: str) -> None:
+    """Raises ValueError for a pair that cannot serve."""
+    check_path("prefix", prefix)
+    check_path("bin", bin_path)
+    if os.path.normpath(prefix).strip("/") == "":
+        raise ValueError("prefix must be a directory for releases alone, not the root of the file system")
+    inside = os.path.relpath(bin_path, prefix).split("/")[0]
+    if inside in (".", "releases", "staging", "replaced"):
+        raise ValueError(f"bin {bin_path} lies where prefix {prefix} keeps its releases: choose another place")
+
+
 def read_tarballs(paths: list[str], checksums: dict[str, str]) -> list[Tarball]:
     tarballs = []
     for path in paths:
+        check_path("tarballs", path)
         checksum = checksums.get(os.path.basename(path))
         if checksum is None:
             raise ValueError(f"checksums has none for {os.path.basename(path)}")

@@ -96,14 +96,15 @@ import os
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._formats.version import is_exact
+from ansible_collections.alive.codex.plugins.module_utils._formats.values import check_path, check_seconds
+from ansible_collections.alive.codex.plugins.module_utils._formats.version import check_request, is_exact
 from ansible_collections.alive.codex.plugins.module_utils._host.access import planted
 from ansible_collections.alive.codex.plugins.module_utils._release import download
 from ansible_collections.alive.codex.plugins.module_utils._release.binary import PLATFORMS, this_platform
 from ansible_collections.alive.codex.plugins.module_utils._release.npm import (
     OPTIONS,
     NpmError,
-    check_registry,
+    check_options,
     ready_npm,
     resolve_version,
 )
@@ -134,13 +135,15 @@ def provide(params: dict[str, Any], check: bool, warn: Callable[[str], None]) ->
     Raises NpmError, ValueError, LookupError or OSError.
     """
     directory, version = params["directory"], params["version"]
+    check_request(version)
+    check_path("directory", directory)
+    check_seconds("timeout", params["timeout"])
     architecture = params["architecture"]
     platform = PLATFORMS[architecture] if architecture else this_platform()
     problem = planted(directory)
     if problem is not None:
         raise ValueError(f"directory {directory} is not safe from other users: {problem}")
-    if params["registry"]:
-        check_registry(params["registry"])
+    check_options(params)
     tarballs = download.kept(directory, version, platform) if is_exact(version) else []
     changed = False
     if not tarballs:
@@ -150,7 +153,7 @@ def provide(params: dict[str, Any], check: bool, warn: Callable[[str], None]) ->
             for warning in npm.warnings:
                 warn(warning)
             if check or not is_exact(version):
-                version = resolve_version(npm, version)
+                version = resolve_version(npm, version, platform.package)
             tarballs = download.kept(directory, version, platform)
             changed = not tarballs
             if changed and not check:

@@ -108,7 +108,8 @@ def _read_package(tarball: Path) -> _Package:
 
 
 class Registry:
-    """Serves while its ``with`` block runs. ``fault``, ``tags`` and ``token`` may be set at any time.
+    """Serves while its ``with`` block runs. ``fault``, ``tags``, ``times`` and ``token`` may be set at any time;
+    ``times`` are those that versions were published at, in ISO 8601.
 
     ``specs`` are releases of Codex (``@openai/codex@VERSION``) or paths of tarballs. ``requests`` records what was
     asked. ``stop()`` makes it unreachable; ``url`` stays. ``certificate`` (certificate and key) makes it HTTPS.
@@ -123,6 +124,7 @@ class Registry:
     ) -> None:
         self.fault = Fault()
         self.tags: dict[str, str] = {}
+        self.times: dict[str, str] = {}
         self.token = ""
         self.requests: list[Request] = []
         self.stopping = threading.Event()
@@ -180,7 +182,7 @@ class Registry:
             file = f"{name.rpartition('/')[2]}-{version}.tgz"
             dist = {**package.manifest["dist"], "tarball": f"{self.url}{name}/-/{file}"}
             versions[version] = {**package.manifest, "_id": f"{name}@{version}", "dist": dist}
-        return {"_id": name, "name": name, "dist-tags": self.tags, "versions": versions}
+        return {"_id": name, "name": name, "dist-tags": self.tags, "versions": versions, "time": self.times}
 
     def tarball(self, name: str, file: str) -> Path:
         """The file behind a tarball's address. Raises KeyError where there is none."""

@@ -33,6 +33,8 @@ STAGES = {"alpha": 0, "a": 0, "beta": 1, "b": 1, "rc": 2, "c": 2, "pre": 2, "pre
 NO_STAGE = (len(STAGES), 0)
 UNFINISHED = (BEFORE, 0)
 
+_LONGEST = 100  # characters; npm allows more, and no file's name
+_TAG = re.compile(r"(?![vVxX]?[0-9xX.*]*$)[A-Za-z][0-9A-Za-z._-]*")
 _PRERELEASE = r"(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
 _SEMVER = re.compile(rf"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?{_PRERELEASE}")
 _FULL = rf"[0-9]+\.[0-9]+\.[0-9]+{_PRERELEASE}".replace("(?:-([", "(?:-(?:[")
@@ -62,9 +64,9 @@ def parse_version(text: str) -> Version:
 
     Raises ValueError.
     """
-    match = _SEMVER.fullmatch(text)
+    match = _SEMVER.fullmatch(text) if len(text) <= _LONGEST else None
     if not match:
-        raise ValueError(f"{text!r} is not a version such as {DEFAULT}")
+        raise ValueError(f"{text[:_LONGEST]!r} is not a version such as {DEFAULT}")
     major, minor, patch, prerelease = match.groups()
     release = without_end_zeros((int(major), int(minor), int(patch or 0)))
     if prerelease is None:
@@ -96,7 +98,17 @@ def why_unproven(version: str) -> str | None:
 
 def is_exact(text: str) -> bool:
     """Whether ``text`` is one exact version, and no dist-tag or range."""
-    return re.fullmatch(_FULL, text) is not None
+    return len(text) <= _LONGEST and re.fullmatch(_FULL, text) is not None
+
+
+def check_request(text: str) -> None:
+    """Raises ValueError for what is neither an exact version nor a dist-tag: a range, another package, a file."""
+    # npm takes what begins with a digit, v or x for a version or range, and anything else of these for a tag.
+    if not is_exact(text) and (len(text) > _LONGEST or not _TAG.fullmatch(text)):
+        raise ValueError(
+            f"version must be an exact version, such as {DEFAULT}, or a dist-tag, such as latest, not "
+            f"{text[:_LONGEST]!r}"
+        )
 
 
 def printed_version(output: str) -> str | None:

@@ -13,6 +13,8 @@ from typing import Iterator, NamedTuple
 
 from . import linux
 
+MAX_ID = (1 << 32) - 2
+
 
 class Identity(NamedTuple):
     """Who a process runs as. ``name`` and ``home`` are passwd's, None for a bare UID without an entry."""
@@ -34,17 +36,22 @@ def lookup_identity(spec: str) -> Identity:
     Raises LookupError for a name that does not exist, ValueError for text of no such form.
     """
     user, colon, group = spec.partition(":")
-    if colon and not (user.isdecimal() and group.isdecimal()):
-        raise ValueError(f"{spec!r} is not a user: give a name, a UID, or UID:GID")
+    if not user or "\0" in spec or (colon and not (user.isdecimal() and group.isdecimal())):
+        raise ValueError(f"{spec[:80]!r} is not a user: give a name, a UID, or UID:GID")
     if user.isdecimal():
-        return identity_of(int(user), int(group) if colon else None)
-    if not user:
-        raise ValueError("an empty text is not a user: give a name, a UID, or UID:GID")
+        return identity_of(_number(user), _number(group) if colon else None)
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
-        raise LookupError(f"there is no user {user!r} on this host") from None
+        raise LookupError(f"there is no user {user[:80]!r} on this host") from None
     return Identity(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
+
+
+def _number(digits: str) -> int:
+    """A UID or GID. The system takes the one above the highest for "as it is", so that root would stay root."""
+    if len(digits) > len(str(MAX_ID)) or int(digits) > MAX_ID:
+        raise ValueError(f"{digits[:80]} is no UID or GID: the highest is {MAX_ID}")
+    return int(digits)
 
 
 def identity_of(uid: int, gid: int | None = None) -> Identity:

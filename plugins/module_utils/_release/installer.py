@@ -155,7 +155,7 @@ class Installer:
             return version
         if self.request.tarballs or self.request.state == "absent":
             raise ReleaseError(f"version must be exact here, such as {DEFAULT}, not {version!r}")
-        return resolve_version(self._ready_npm(), version)
+        return resolve_version(self._ready_npm(), version, self.platform.package)
 
     def _check_version(self, version: str) -> None:
         if not satisfies(version, self.request.requires):
@@ -175,7 +175,7 @@ class Installer:
         if self.request.tarballs:
             check_tarballs(self.request.tarballs)
         else:
-            resolve_version(self._ready_npm(), version)
+            resolve_version(self._ready_npm(), version, self.platform.package)
 
     # --- what there is
 

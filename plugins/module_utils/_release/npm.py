@@ -21,6 +21,7 @@ import shutil
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
+from .._formats.values import check_line
 from .._host.access import changeable, planted, private_directory
 from .._host.new_files import write_file
 from .._host.proc import command_line, processes_by_user, shares_root
@@ -35,8 +36,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "npm": {"type": "str", "default": "npm"},
 }
 OLDEST_NODE = 16
+_LONGEST_ADDRESS = 2000
 _UPDATES = ("update", "up", "upgrade")
 _CHANGES = (*_UPDATES, "install", "i", "add", "uninstall", "un", "unlink", "remove", "rm", "r", "link", "ln")
+# Whatever an .npmrc says.
+_MANNERS = ("--ignore-scripts", "--include=optional", "--no-dry-run", "--no-audit", "--no-fund")
 _SHORT = 60.0  # seconds for a question to Node.js or npm that needs no network
 # Lines of npm's log that tell why a download failed.
 _TELLING = re.compile(
@@ -47,6 +51,13 @@ _TELLING = re.compile(
 _SETTING = re.compile(r'^(?:; )?(globalconfig|prefix|userconfig) = (".*?")(?: |$)', re.MULTILINE)
 _CURES = (
     (("ENOSPC",), "make room on that file system, then try again"),
+    (
+        ("with a date before",),
+        "it is held back, as too young for npm's settings on this host (before or min-release-age in .npmrc): wait, "
+        "ask for an older version, or change the setting",
+    ),
+    (("EBADENGINE",), "install the Node.js that it asks for, or unset engine-strict in .npmrc: it needs none to run"),
+    (("ENOTCACHED",), "unset offline in .npmrc, or give tarballs"),
     (("ETARGET", "No match found"), "ask for a version that the registry has: npm view @openai/codex versions"),
     (("EINTEGRITY", "corrupted"), "what came is not what the registry announced: look for a proxy that alters it"),
     (("E401", "E403", "fetch GET 401", "fetch GET 403"), "give npm the right registry_token, or an .npmrc that has it"),
@@ -176,27 +187,63 @@ def _plain_text(registry: str) -> Iterator[str]:
         yield f"registry_token goes to {registry} in plain text, for all on the way to read: give an https address"
 
 
-def check_registry(registry: str) -> None:
+def check_options(params: Mapping[str, Any]) -> None:
+    """Raises ValueError for values of ``OPTIONS`` that can be none."""
+    check_line("registry_token", params["registry_token"] or "")
+    check_line("npm", params["npm"])
+    if not params["npm"]:
+        raise ValueError("npm must be npm's path or its name on PATH, not an empty text")
+    if params["registry"]:
+        _check_registry(params["registry"])
+
+
+def _check_registry(registry: str) -> None:
     """Raises ValueError for what is no registry's address, or one that shows credentials in process lists and logs."""
-    parts = urlsplit(registry)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"registry: {parts.scheme or 'this'} is not an http(s) address")
+    try:
+        parts = urlsplit(registry)
+        fit = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        fit = False
+    if not fit or not registry.isprintable() or " " in registry or len(registry) > _LONGEST_ADDRESS:
+        raise ValueError(f"registry {registry.partition(':')[0][:20]!r}... is not an http(s) address")
     if parts.username is not None or parts.password is not None:
         raise ValueError("registry must hold no credentials: give them as registry_token, or in .npmrc")
 
 
-def resolve_version(npm: Npm, version: str) -> str:
-    """The exact version that a dist-tag, or a version, is on the registry.
+def resolve_version(npm: Npm, version: str, platform_package: str) -> str:
+    """The exact version that npm would install here for a dist-tag, or a version: npm itself decides, by its settings
+    (``before``, ``min-release-age``, ``engine-strict``, the registry of a scope). Nothing but metadata is downloaded.
 
-    Raises NpmError.
+    Raises NpmError, also where npm would leave the platform package out.
     """
-    done = _run(npm, ["view", f"{PACKAGE}@{version}", "version", "--json", _cache(npm.scratch)])
-    if done.rc != 0:
-        raise _failure(npm, "view", f"{PACKAGE}@{version}", done)
-    answer = json.loads(done.stdout or b"null")
-    if not isinstance(answer, str):
-        raise NpmError(f"the registry has no {PACKAGE}@{version}: {answer!r} is not one version")
-    return answer
+    # A project of its own, in which npm writes what it would do to a lock file; no npm from 7 on says it otherwise.
+    project = os.path.join(npm.scratch, "resolution")
+    os.makedirs(project, mode=0o700, exist_ok=True)
+    arguments = [
+        "install",
+        f"--prefix={project}",
+        "--no-global",
+        "--location=project",
+        "--package-lock-only",
+        "--package-lock",
+        "--save",
+        *_MANNERS,
+        _cache(npm.scratch),
+        f"{PACKAGE}@{version}",
+    ]
+    done = _run(npm, arguments)
+    if done.rc != 0 or done.timed_out:
+        raise _failure(npm, "install", f"{PACKAGE}@{version}", done)
+    with open(os.path.join(project, "package-lock.json"), encoding="utf-8") as stream:
+        packages = json.load(stream)["packages"]
+    package = packages[f"node_modules/{PACKAGE}"]
+    wants = platform_package in package.get("optionalDependencies", {})
+    if wants and not any(path.endswith(f"node_modules/{platform_package}") for path in packages):
+        raise NpmError(
+            f"npm would install {PACKAGE}@{package['version']} without {platform_package}, which the registry lacks or "
+            "npm's settings hold back (before, min-release-age): wait, or ask for an older version"
+        )
+    return str(package["version"])
 
 
 def install_release(npm: Npm, version: str, platform_package: str, prefix: str, cache: str) -> None:
@@ -206,15 +253,13 @@ def install_release(npm: Npm, version: str, platform_package: str, prefix: str, 
     """
     arguments = [
         "install",
+        "--global",
         f"--prefix={prefix}",
         _cache(cache),
-        "--ignore-scripts",
-        "--include=optional",
+        "--no-package-lock-only",
         "--install-strategy=hoisted",
         "--bin-links",
-        "--no-dry-run",
-        "--no-audit",
-        "--no-fund",
+        *_MANNERS,
         f"{PACKAGE}@{version}",
     ]
     done = _run(npm, arguments)
@@ -235,6 +280,7 @@ def pack(npm: Npm, specs: Sequence[str], folder: str, cache: str) -> Mapping[str
     """
     arguments = [
         "pack",
+        "--global",
         "--json",
         f"--pack-destination={folder}",
         _cache(cache),
@@ -297,7 +343,7 @@ def _failure(npm: Npm, command: str, spec: str, done: Completed) -> NpmError:
 def _run(npm: Npm, arguments: Sequence[str]) -> Completed:
     registry = [f"--registry={npm.registry}", f"--@openai:registry={npm.registry}"] if npm.registry else []
     quiet = ["--loglevel=verbose", "--no-update-notifier", "--no-progress"]
-    argv = [npm.path, *arguments, "--global", *npm.settings, *registry, *quiet]
+    argv = [npm.path, *arguments, *npm.settings, *registry, *quiet]
     return run(argv, npm.environment, npm.timeout, umask=0o022, keep_open=npm.keep_open)
 
 

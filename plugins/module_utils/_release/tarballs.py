@@ -41,13 +41,15 @@ def check_checksum(checksum: str) -> tuple[str, bytes]:
 
     Raises ValueError.
     """
+    if not isinstance(checksum, str):
+        raise ValueError(f"checksums must be texts, not {type(checksum).__name__}: sha512-<base64>, or sha256:<hex>")
     algorithm, separator, digest = checksum.partition(":" if ":" in checksum else "-")
     try:
         raw = bytes.fromhex(digest) if separator == ":" else base64.b64decode(digest, validate=True)
     except (ValueError, binascii.Error):
         raw = b""
     if algorithm not in _ALGORITHMS or len(raw) != hashlib.new(algorithm).digest_size:
-        raise ValueError(f"{checksum!r} is no checksum: sha512-<base64> as npm has it, or sha256:<hex>")
+        raise ValueError(f"{checksum[:150]!r} is no checksum: sha512-<base64> as npm has it, or sha256:<hex>")
     return algorithm, raw
 
 
