@@ -358,7 +358,9 @@ def read_tarballs(paths: list[str], checksums: dict[str, str]) -> list[Tarball]:
 def describe(state: Any) -> str:
     """A state as the lines of a diff."""
     releases = "".join(f"  {version}\n" for version in state["releases"])
-    return f"active: {state['active'] or 'none'}\nreleases:\n{releases}"
+    differs = "".join(f"  {line}\n" for line in state.get("differs", []))
+    damage = f"not as installed:\n{differs}" if differs else ""
+    return f"active: {state['active'] or 'none'}\nreleases:\n{releases}{damage}"
 
 
 def report(store: ReleaseStore) -> dict[str, Any]:

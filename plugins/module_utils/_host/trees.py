@@ -22,6 +22,8 @@ from .new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_file
 def entries(root: str) -> Iterator[str]:
     """The root and all below it, links not followed."""
     yield root
+    if os.path.islink(root):
+        return  # os.walk() would follow it
     for folder, directories, files in os.walk(root):
         for name in (*directories, *files):
             yield os.path.join(folder, name)

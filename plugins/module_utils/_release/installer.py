@@ -11,9 +11,10 @@ import json
 import os
 import stat
 import time
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .._formats.specifier import satisfies
+from .._formats.text import abridged
 from .._formats.version import (
     DEFAULT,
     OLDEST_THAT_READS_NEWER_SESSIONS,
@@ -28,10 +29,11 @@ from .._host.identity import Identity
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory
 from .._host.process import STANDARD_PATH
 from .binary import PACKAGE, ask, native_in, this_platform
-from .npm import Npm, at_work, global_root, install_release, ready_npm, resolve_version
+from .npm import Npm, NpmError, at_work, global_root, install_release, ready_npm, resolve_version
+from .record import Finding, has_all, lay_out, note_seen
 from .replaced import keep_replaced, note_plain
 from .store import ReleaseError, ReleaseStore
-from .tarballs import Tarball, check_tarballs, unpack_release
+from .tarballs import Tarball, TarballError, check_tarballs, unpack_release
 
 _PROBE = 30.0  # seconds for `codex --version`
 _POLL = 0.1  # seconds between two looks at somebody else's npm
@@ -93,21 +95,24 @@ class Installer:
 
     def _run(self, check: bool) -> ReleaseOutcome:
         self._check_places()
-        before = self._state()
         version = self._resolve()
+        before = self._state(version)
         if self.request.state == "absent":
             changed = self._remove(version, check)
         else:
             self._check_version(version)
-            changed = not self._is_done(version) or bool(self.store.leftovers())
+            changed = bool(before["differs"]) or not self._is_done(version) or bool(self.store.leftovers())
             if before["active"] and self.request.state == "active":
                 self._warn_of_lost_sessions(before["active"], version)
             if changed and check:
+                self._note_damage(version, "it would be mended")
                 self._check_source(version)
             elif changed:
                 changed = self._provide(version)
+        if not check and self.request.state != "absent":
+            note_seen(self.store.path(version), self._finding(version))
         back = self.store.gone_back_from()
-        after, served = self._state(), self.store.served()
+        after, served = self._state(version), self.store.served()
         if check and changed:
             after, served = self._foreseen(before, version)
             if after["active"] != before["active"]:
@@ -172,6 +177,9 @@ class Installer:
         """Makes sure that a release which would be installed can be had."""
         if self._is_installed(version) or version in self._adoptable():
             return
+        there = self._finding(version).record
+        if there is not None and has_all(there, self.store.path(version)):
+            return
         if self.request.tarballs:
             check_tarballs(self.request.tarballs)
         else:
@@ -179,8 +187,20 @@ class Installer:
 
     # --- what there is
 
-    def _state(self) -> dict[str, Any]:
-        return {"active": self.store.active(), "releases": sorted(r.version for r in self.store.releases())}
+    def _state(self, version: str) -> dict[str, Any]:
+        """``differs`` is what of the release asked for is not as it was installed."""
+        releases = sorted(release.version for release in self.store.releases())
+        differs = self._finding(version).wrong if self.request.state != "absent" else []
+        return {"active": self.store.active(), "releases": releases, "differs": differs}
+
+    def _finding(self, version: str) -> Finding:
+        """Nothing is wrong with a release that is not there."""
+        return self.store.compare(version) if os.path.lexists(self.store.path(version)) else Finding([], None)
+
+    def _note_damage(self, version: str, outcome: str) -> None:
+        finding = self._finding(version)
+        if finding.wrong:
+            self.warnings.append(f"{_damage(version, finding)}; {outcome}")
 
     def _foreseen(self, before: Mapping[str, Any], version: str) -> tuple[dict[str, Any], list[str]]:
         """What the state would be, and which versions would have served then, the last one first."""
@@ -188,7 +208,7 @@ class Installer:
         served = [old for old in self.store.served() if old != version]
         releases = set(before["releases"]) - {version}
         if request.state == "absent":
-            return {"active": active, "releases": sorted(releases)}, served
+            return {"active": active, "releases": sorted(releases), "differs": []}, served
         adopted = [plain for plain in self._adoptable() if plain != version]
         served = [*reversed(adopted), *served]
         releases |= {version, *adopted}
@@ -198,7 +218,7 @@ class Installer:
             for old in self.store.surplus(request.keep, served):
                 releases.remove(old)
                 served.remove(old)
-        return {"active": active, "releases": sorted(releases)}, served
+        return {"active": active, "releases": sorted(releases), "differs": []}, served
 
     def _goes_back(self, active: str | None, version: str) -> bool:
         """Whether this would be a step back: to `previous`, or by its name to an older release that has served."""
@@ -209,10 +229,18 @@ class Installer:
         return version in self.store.served() and parse_version(version) < parse_version(active)
 
     def _is_installed(self, version: str) -> bool:
-        return os.path.isdir(self.store.path(version)) and self._ailment(self.store.package(version), version) is None
+        return (
+            os.path.lexists(self.store.path(version))
+            and not self._finding(version).wrong
+            and self._ailment(self.store.package(version), version) is None
+        )
+
+    def _is_unrecorded(self, version: str) -> bool:
+        """Whether it is complete, as far as can be seen, and of a time when releases had no record."""
+        return self._is_installed(version) and self._finding(version).record is None
 
     def _is_done(self, version: str) -> bool:
-        if not self._is_installed(version):
+        if not self._is_installed(version) or self._is_unrecorded(version):
             return False
         if self.request.state == "present":
             return True
@@ -252,17 +280,58 @@ class Installer:
             leftovers = self.store.leftovers()
             for path in leftovers:
                 trees.remove(path)
+            opened = self.store.protect()
+            if opened:
+                self.warnings.append(f"{abridged(opened, '; ')}: this was mended")
             if self._is_done(version):
-                return bool(leftovers)
-            if not self.request.tarballs and not self._is_installed(version):
-                self._note_global_root(self._ready_npm())
-            self._take_over()
-            if not self._is_installed(version):
-                self._install(version, lock)
+                return bool(leftovers or opened)
+            finding = self._finding(version)
+            if finding.wrong and self._mend(version, finding):
+                self.warnings.append(f"{_damage(version, finding)}; it was mended")
+            elif self._is_unrecorded(version):
+                self.store.note(version)
+                self.warnings.append(
+                    f"the release {version} was installed before releases had a record of their files: they are taken "
+                    "to be complete as they are now"
+                )
+            with self._naming_damage(version, finding):
+                if not self.request.tarballs and not self._is_installed(version):
+                    self._note_global_root(self._ready_npm())
+                self._take_over()
+                if not self._is_installed(version):
+                    self._install(version, lock)
+                    if finding.wrong:
+                        self.warnings.append(f"{_damage(version, finding)}; it was installed again")
             if self.request.state == "active":
                 self._take_over()  # what somebody else has installed meanwhile
                 self._activate(version)
             return True
+
+    def _mend(self, version: str, finding: Finding) -> bool:
+        """Whether all of the release is still there, and was put in order. Nothing is contacted for it."""
+        if finding.record is None:
+            return False
+        with self.store.staged() as staging:
+            tree = os.path.join(staging, version)
+            new_directory(tree, PUBLIC_DIRECTORY)
+            if not lay_out(finding.record, self.store.path(version), tree):
+                return False
+            self.store.put(tree, version)
+        return True
+
+    @contextlib.contextmanager
+    def _naming_damage(self, version: str, finding: Finding) -> Iterator[None]:
+        """Says, where the release cannot be installed again, why it has to be."""
+        try:
+            yield
+        except (ReleaseError, NpmError, TarballError) as error:
+            if finding.wrong:
+                raise ReleaseError(f"{_damage(version, finding)}; it was not mended: {error}") from None
+            raise
+        except OSError:
+            if finding.wrong:
+                self.warnings.append(f"{_damage(version, finding)}; it was not mended")
+            raise
 
     def _install(self, version: str, lock: int) -> None:
         with self.store.staged() as staging:
@@ -287,7 +356,7 @@ class Installer:
             self.store.remove(old)
 
     def _remove(self, version: str, check: bool) -> bool:
-        if not os.path.isdir(self.store.path(version)):
+        if not os.path.lexists(self.store.path(version)):
             return False
         if version == self.store.active():
             raise ReleaseError(
@@ -401,3 +470,7 @@ class Installer:
                 f"{version} cannot read all sessions that {active} has written, and damages those that it resumes: "
                 f"{OLDEST_THAT_READS_NEWER_SESSIONS} is the oldest release that is safe to go back to"
             )
+
+
+def _damage(version: str, finding: Finding) -> str:
+    return f"the release {version} is not as it was installed: {abridged(finding.wrong, '; ')}"

@@ -5,16 +5,18 @@
 """Releases of Codex on a host, and which one is active.
 
 Below the prefix: ``releases/<version>/`` in npm's global layout, each complete, but with the platform package beside
-the package; ``staging/``, what is being made or removed; ``npm-root``, a link to npm's own global tree where that leads
-to the active release too; ``replaced/``, what was there before; ``rollback``, a link whose text says which release was
-gone back to from which; ``lock``. The time of a release's directory is when it was last put out of service, or 0 where
-it never served; the newest is `previous`, unless the active release was gone back to: then that is.
+the package, and with a record of what it is made of; ``staging/``, what is being made or removed; ``npm-root``, a link
+to npm's own global tree where that leads to the active release too; ``replaced/``, what was there before; ``rollback``,
+a link whose text says which release was gone back to from which; ``lock``. The time of a release's directory is when it
+was last put out of service, or 0 where it never served; the newest is `previous`, unless the active release was gone
+back to: then that is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from typing import Iterator, NamedTuple, Sequence
 
@@ -23,6 +25,8 @@ from .._host import trees
 from .._host.locks import lock_within
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
 from .._host.proc import running_files
+from .._host.safefs import opened
+from . import record
 from .binary import PACKAGE, Platform, native_in
 
 _NEVER = 0
@@ -50,11 +54,12 @@ class ReleaseStore:
         self.staging = os.path.join(prefix, "staging")
         self.replaced = os.path.join(prefix, "replaced")
         self._rollback = os.path.join(prefix, "rollback")
+        self.folder = os.path.join(prefix, "releases")
 
     # --- what is there
 
     def path(self, version: str) -> str:
-        return os.path.join(self.prefix, "releases", version)
+        return os.path.join(self.folder, version)
 
     def package(self, version: str) -> str:
         return os.path.join(self.path(version), "lib", "node_modules", PACKAGE)
@@ -64,13 +69,25 @@ class ReleaseStore:
 
     def releases(self) -> list[Release]:
         """All of them, the one that served last first."""
-        folder = os.path.join(self.prefix, "releases")
         try:
-            versions = [name for name in os.listdir(folder) if is_exact(name)]
+            versions = [name for name in os.listdir(self.folder) if is_exact(name)]
         except FileNotFoundError:
             return []
-        found = [Release(v, self.path(v), os.stat(self.path(v)).st_mtime_ns) for v in versions]
+        found = [Release(v, self.path(v), os.lstat(self.path(v)).st_mtime_ns) for v in versions]
         return sorted(found, key=lambda release: (release.retired, release.version), reverse=True)
+
+    def compare(self, version: str) -> record.Finding:
+        """What of a release is not as it was installed."""
+        finding = record.compare(self.path(version), (os.geteuid(),))
+        return finding._replace(wrong=[*self._misplacement(), *finding.wrong])
+
+    def _misplacement(self) -> Iterator[str]:
+        """What is wrong with the directory of all releases."""
+        info = os.stat(self.folder)
+        if info.st_uid != os.geteuid():
+            yield f"{self.folder} belongs to UID {info.st_uid}, not to UID {os.geteuid()}"
+        if stat.S_IMODE(info.st_mode) != PUBLIC_DIRECTORY:
+            yield f"{self.folder} has mode {stat.S_IMODE(info.st_mode):04o}, not {PUBLIC_DIRECTORY:04o}"
 
     def active(self) -> str | None:
         """The version that the stable path names, if it is one of ours."""
@@ -124,10 +141,27 @@ class ReleaseStore:
                 )
             if not _is_file_at(descriptor, lock):
                 raise ReleaseError(f"another run has removed all of {self.prefix} just now: run this again")
-            public_directories(os.path.join(self.prefix, "releases"))
+            os.fchmod(descriptor, 0o600)
+            public_directories(self.folder)
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def protect(self) -> list[str]:
+        """Lets everybody see, and nobody else change, what releases there are; what was wrong with that."""
+        wrong = list(self._misplacement())
+        if wrong:
+            with opened(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)) as folder:
+                os.fchown(folder, os.geteuid(), os.getegid())
+                os.fchmod(folder, PUBLIC_DIRECTORY)
+        return wrong
+
+    def note(self, version: str) -> None:
+        """Makes the record of a release that is there."""
+        path = self.path(version)
+        retired = os.lstat(path).st_mtime_ns
+        record.write(path)
+        os.utime(path, ns=(retired, retired))
 
     def leftovers(self) -> list[str]:
         """What a killed run left, or another run is at work on just now."""
@@ -143,18 +177,24 @@ class ReleaseStore:
         finally:
             trees.remove(self.staging)
 
-    def commit(self, staged: str, version: str, retired: int = _NEVER) -> None:
+    def commit(self, staged: str, version: str) -> None:
         """Makes a staged tree the release ``version``, whole or not at all, also across a power cut. One that is there
         already is damaged, and replaced."""
-        path = self.path(version)
         self._detach_platform_package(staged)
         trees.publish(staged)
+        record.write(staged)
+        self.put(staged, version)
+
+    def put(self, staged: str, version: str) -> None:
+        """Puts a tree with its record into the place of the release, and what may be there into the tree's."""
+        path = self.path(version)
+        retired = next((r.retired for r in self.releases() if r.version == version), _NEVER)
         os.utime(staged, ns=(retired, retired))
-        if os.path.isdir(path):
+        if os.path.lexists(path):
             trees.exchange(staged, path)
         else:
             os.rename(staged, path)
-        trees.sync(os.path.dirname(path))
+        trees.sync(self.folder)
 
     def _detach_platform_package(self, staged: str) -> None:
         """Moves the platform package, which npm nests, beside the package, where Node.js finds it as well. What is

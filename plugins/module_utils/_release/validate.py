@@ -15,11 +15,12 @@ from subprocess import SubprocessError
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .._formats.specifier import satisfies
+from .._formats.text import abridged
 from .._formats.version import parse_version, printed_version
 from .._host import access
 from .._host.identity import Identity, current_identity
 from .._host.process import STANDARD_PATH, Completed
-from . import binary
+from . import binary, record
 
 _TIMEOUT = 10.0  # seconds for each question to the binary
 _SDK_PACKAGE = "@openai/codex-sdk"
@@ -88,6 +89,7 @@ class Findings:
         if info is None:
             return
         self._check_owners()
+        self._check_whole()
         runnable = self._check_reach(info)
         if self._check_interpreter() and runnable and self._ask_version():
             for flag in self.flags:
@@ -151,6 +153,19 @@ class Findings:
             not changeable,
             "no user but its owner can change it, or a directory on the way to it",
             f"{changeable}: others than root could replace what {self.user} runs. Let them not: chown root, chmod go-w",
+        )
+
+    def _check_whole(self) -> None:
+        """Whether what the binary runs, too, is as codex_release has installed it."""
+        release = record.release_of(self.real_path)
+        if release is None:
+            return
+        wrong = record.compare(release, (0, *_trusted(self.user))).wrong
+        self.add(
+            "whole",
+            not wrong,
+            f"{release} is as it was installed",
+            f"{release} is not as it was installed: {abridged(wrong, '; ')}. Run codex_release for it again",
         )
 
     def _check_reach(self, info: os.stat_result) -> bool:
