@@ -280,20 +280,62 @@ def test_an_incomplete_installation_is_replaced(host):
     assert host.versions() == {NEW} and host.tree.is_symlink()
 
 
-def test_whatever_is_at_the_stable_path(host):
+def test_nothing_at_the_stable_path_goes_without_a_word_and_a_way_back(host, tmp_path):
     with usual_umask():
         host.bin.parent.mkdir()
-    host.bin.symlink_to("/nowhere/codex")
-    assert host.release(OLD)["changed"]
-    host.bin.unlink()
-    host.bin.write_text("#!/bin/sh\necho mine\n")
-    kept = host.release(OLD)
-    assert kept["changed"] and "is kept as" in kept["warnings"][0]
-    assert (host.prefix / "replaced" / "codex").read_text() == "#!/bin/sh\necho mine\n"
-    assert host.says() == f"codex-cli {OLD}"
-    host.bin.unlink()
-    host.bin.mkdir()
-    assert "is a directory" in host.release(OLD)["msg"]
+    replaced = host.prefix / "replaced"
+    there = tmp_path / "wrapper"
+    there.write_text("#!/bin/sh\n")
+    # Each with what is told of it, and under which name it is kept.
+    for put, told, name in [
+        (lambda: host.bin.symlink_to("/nowhere/codex"), "was a link to /nowhere/codex", "codex"),
+        (lambda: host.bin.symlink_to(there), f"was a link to {there}", "codex.1"),
+        (lambda: host.bin.write_text("#!/bin/sh\necho mine\n"), "was a file that no release", "codex"),
+        (lambda: host.bin.write_text("another"), "was a file that no release", "codex"),
+        (lambda: host.bin.symlink_to(host.bin), "was a link to", "codex.4"),
+    ]:
+        host.bin.unlink(missing_ok=True)
+        put()
+        kept = host.release(OLD)
+        assert kept["changed"] and told in kept["warnings"][0], kept
+        assert f"kept as {replaced / name}" in kept["warnings"][0], kept
+        assert host.says() == f"codex-cli {OLD}"
+    assert sorted(os.listdir(replaced)) == ["codex", "codex.1", "codex.2", "codex.3", "codex.4"]
+    assert os.readlink(replaced / "codex.2") == "/nowhere/codex"
+    assert (replaced / "codex.3").read_text() == "#!/bin/sh\necho mine\n"
+    assert "warnings" not in host.release(OLD)
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a FIFO", "a symbolic link to a directory"])
+def test_what_can_be_no_command_is_left_where_it_is(host, tmp_path, kind):
+    with usual_umask():
+        host.bin.parent.mkdir()
+    {"a directory": host.bin.mkdir, "a FIFO": lambda: os.mkfifo(host.bin)}.get(
+        kind, lambda: host.bin.symlink_to(tmp_path)
+    )()
+    assert f"codex is {kind}; the path of the command itself is wanted" in host.release(OLD)["msg"]
+    assert not host.prefix.exists()
+
+
+@pytest.mark.parametrize("kind", ["incomplete", "a file", "a link elsewhere", "a tenant's"])
+def test_what_is_in_npms_tree_and_can_be_no_release_is_kept(host, tmp_path, kind):
+    with usual_umask():
+        host.tree.parent.mkdir(parents=True)
+        if kind == "a file":
+            host.tree.write_text("theirs")
+        elif kind == "a link elsewhere":
+            host.tree.symlink_to(tmp_path)
+        else:
+            host.npm("install", f"@openai/codex@{OLD}")
+    if kind == "incomplete":
+        shutil.rmtree(host.tree / "node_modules")
+    elif kind == "a tenant's":
+        (host.tree / "package.json").chmod(0o666)
+    before = host.tree.lstat().st_ino
+    host.bin.unlink(missing_ok=True)
+    assert f"it is kept as {host.prefix}/replaced/tree" in host.release(NEW)["warnings"][0]
+    assert (host.prefix / "replaced" / "tree").lstat().st_ino == before
+    assert os.path.realpath(host.tree).startswith(str(host.prefix)) and host.versions() == {NEW}
 
 
 def test_a_damaged_release_is_installed_again(host):

@@ -9,6 +9,7 @@ Not for anything that a tenant could touch meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -60,17 +61,11 @@ def size(root: str) -> int:
 
 def remove(root: str) -> None:
     """Removes a tree, a file or a link; what is not there is no error."""
-    try:
-        shutil.rmtree(root)
-    except NotADirectoryError:
-        os.unlink(root)
-    except FileNotFoundError:
-        pass
-    except OSError:
-        # rmtree refuses a symbolic link with a plain OSError.
-        if not os.path.islink(root):
-            raise
-        os.unlink(root)
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.lstat(root).st_mode):
+            shutil.rmtree(root)
+        else:
+            os.unlink(root)
 
 
 def clone(source: str, target: str) -> None:

@@ -28,6 +28,7 @@ from .._host import access, trees
 from .._host.identity import Identity
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory
 from .._host.process import STANDARD_PATH
+from .._host.safefs import kind_of
 from .binary import PACKAGE, ask, native_in, this_platform
 from .npm import Npm, NpmError, at_work, global_root, install_release, ready_npm, resolve_version
 from .record import Finding, has_all, lay_out, note_seen
@@ -139,8 +140,13 @@ class Installer:
             if request.state != "absent":
                 for problem in access.changeable(parent, self._trusted()):
                     raise ReleaseError(f"{option} {path} is not safe from other users: {problem}")
-        if os.path.isdir(request.bin):
-            raise ReleaseError(f"bin {request.bin} is a directory; the path of the command itself is wanted")
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.lstat(request.bin).st_mode
+            if not stat.S_ISREG(mode) and (not stat.S_ISLNK(mode) or os.path.isdir(request.bin)):
+                raise ReleaseError(
+                    f"bin {request.bin} is {kind_of(mode)}{' to a directory' * stat.S_ISLNK(mode)}; the path of the "
+                    "command itself is wanted: move away what is there, or choose another"
+                )
 
     def _trusted(self) -> tuple[int, ...]:
         return (os.geteuid(),)
@@ -458,10 +464,7 @@ class Installer:
             trees.place_link(os.path.join(self.request.prefix, "npm-root"), root)
 
     def _keep_what_is_replaced(self) -> None:
-        """A file that somebody put at the stable path by hand is not lost."""
-        kept = keep_replaced(self.store)
-        if kept:
-            self.warnings.append(f"{self.request.bin} was a file that no release had put there; it is kept as {kept}")
+        self.warnings += keep_replaced(self.store)
 
     def _warn_of_lost_sessions(self, active: str, version: str) -> None:
         oldest = parse_version(OLDEST_THAT_READS_NEWER_SESSIONS)

@@ -4,13 +4,15 @@
 # Private to the collection alive.codex: nothing outside it may import this file.
 """What lay at the stable path and in npm's trees before us, kept below the prefix in ``replaced/``, to be given back.
 
-There are what was at the stable path, a file or a link, under its own name; and in ``npm/`` for each plain ``npm
+There are what was at the stable path, a file or a link, under its own name, and older ones under numbers; ``tree``,
+which was in npm's tree and could be no release; and in ``npm/`` for each plain ``npm
 install --global`` a link, whose name is the quoted path of the package and whose text is the release that it became.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import Iterator
 from urllib.parse import quote, unquote
@@ -21,23 +23,51 @@ from .binary import PACKAGE
 from .store import ReleaseStore
 
 
-def keep_replaced(store: ReleaseStore) -> str | None:
-    """Keeps what somebody put at the stable path by hand. Where that is a file, the path that it is kept at.
+def keep_replaced(store: ReleaseStore) -> Iterator[str]:
+    """Keeps what somebody else has put at the stable path and in npm's trees, and tells what it was and where it is.
 
-    A link is kept too, unless something is kept already, so that one made later does not take a file's place.
+    What is to be given back is kept under its own name. A link that is found when something is kept already does not
+    take its place, and is kept under a number, as an older file is when a newer one comes.
     """
-    kept = os.path.join(store.replaced, os.path.basename(store.bin))
-    if os.path.islink(store.bin):
-        if not os.path.lexists(kept) and not _is_ours(store, store.bin):
+    if os.path.lexists(store.bin) and not _is_ours(store, store.bin):
+        kept = os.path.join(store.replaced, os.path.basename(store.bin))
+        public_directories(store.replaced)
+        if os.path.islink(store.bin):
+            target = os.readlink(store.bin)
+            kept = _free(kept)
+            os.symlink(target, kept)
+            leads = os.path.join(os.path.dirname(store.bin), target)
+            if not any(os.path.normpath(leads).startswith(f"{tree}/") for tree in store.trees()):  # it is npm's own
+                yield f"{store.bin} was a link to {target} that no release had put there; it is kept as {kept}"
+        else:
+            if os.path.lexists(kept):
+                os.rename(kept, _free(kept))
+            trees.link_or_copy(store.bin, kept)
+            yield f"{store.bin} was a file that no release had put there; it is kept as {kept}"
+    for tree in store.trees():
+        if os.path.lexists(tree) and not _is_ours(store, tree) and not _is_noted(store, tree):
             public_directories(store.replaced)
-            os.symlink(os.readlink(store.bin), kept)
-        return None
-    if not os.path.exists(store.bin):
-        return None
-    public_directories(store.replaced)
-    trees.remove(kept)
-    trees.link_or_copy(store.bin, kept)
-    return kept
+            kept = _free(os.path.join(store.replaced, "tree"))
+            try:
+                os.rename(tree, kept)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                kept = _free(f"{tree}.replaced")
+                os.rename(tree, kept)
+            yield f"{tree} was no complete installation, or others could change it; it is kept as {kept}"
+
+
+def _free(path: str) -> str:
+    """The path, or with the first number that makes it new."""
+    return next(
+        name for name in (path, *(f"{path}.{number}" for number in range(1, 10_000))) if not os.path.lexists(name)
+    )
+
+
+def _is_noted(store: ReleaseStore, tree: str) -> bool:
+    """Whether a plain installation has become a release, and is given back by that."""
+    return os.path.lexists(os.path.join(store.replaced, "npm", quote(tree, safe="")))
 
 
 def note_plain(store: ReleaseStore, tree: str, version: str) -> None:
