@@ -21,9 +21,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease, options
 from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
-from ansible_collections.alive.codex.plugins.plugin_utils import _progress, _slots, _watch
+from ansible_collections.alive.codex.plugins.plugin_utils import _live, _progress, _slots, _watch
 
 MODULE = "alive.codex.codex_exec"
+# What the last line of a turn in live_path says of it.
+RESULT = ("thread_id", "status", "reason", "msg", "usage", "duration")
 # Of a line that says that a turn has ended.
 WIDTH = 80
 
@@ -43,6 +45,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         given = read_options(self._task.args)
         try:
             args = {**_inventory_args(given, task_vars), **self._module_args(given)}
+            if self._task.async_val and given["live_path"] is not None:
+                raise AnsibleActionFail("live_path: nobody watches an asynchronous task; leave out async, or live_path")
             wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
             if self._task.check_mode:
                 args.update(_no_secrets(given))
@@ -62,15 +66,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
     def _watched(self, args: dict[str, Any], given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {"failed": True}
+        live = self._live_file(given["live_path"], args.get("workspace"), task_vars)
         try:
-            result = _watch.run_watched(self, task_vars, lambda: self._start(args, task_vars))
+            result = _watch.run_watched(self, task_vars, lambda: self._start(args, task_vars), live)
         except AnsibleError as error:
             result["msg"] = str(error)
             raise
         finally:
+            if live is not None:
+                with live:
+                    ended = {"status": "aborted", **result}
+                    live.append({"type": "result", **{name: ended.get(name) for name in RESULT}})
             if given["show"] == "ends" and not self._task.no_log:
                 _show_end(result, self._task, task_vars)
+        if live is not None and live.problem is not None:
+            result["warnings"] = [*result.get("warnings", []), f"live_path is incomplete: {live.problem}"]
         return result
+
+    def _live_file(self, path: str | None, workspace: Any, task_vars: dict[str, Any]) -> _live.LiveFile | None:
+        if path is None:
+            return None
+        about = {"host": str(task_vars.get("inventory_hostname")), "workspace": workspace and str(workspace)}
+        try:
+            return _live.LiveFile(self._loader.path_dwim(path), about)
+        except (OSError, ValueError) as error:
+            raise AnsibleActionFail(f"live_path cannot be written on the control node: {error}") from error
 
     def _start(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         started: dict[str, Any] = self._execute_module(MODULE, {**args, "_detach": True}, task_vars=task_vars)

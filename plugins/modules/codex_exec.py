@@ -304,6 +304,20 @@ options:
       - No more is written than that user could write, by its quota, the space that is not reserved for root, and
         C(fsize) of O(limits). A warning says what is missing.
     type: path
+  live_path:
+    description:
+      - A file on the control node that each event is appended to as it comes, as one JSON line, for a program that
+        follows the turn, such as a panel above C(ansible-runner). Relative to the playbook, if it is not absolute.
+      - A line has C(time) (ISO 8601 in UTC, by the control node's clock), C(host), C(workspace), C(thread_id), C(at)
+        (seconds since the turn began, by the target's), the event's C(type), and where there are some its C(item) and
+        C(text), the line for a person. In items, strings are cut at 2000 characters; one that takes more than 8 KiB is
+        left out. C(dropped) says how many events before this one came too fast to be told of.
+      - The last line of a turn, however it ends, is of the type C(result), with RV(status), RV(reason), RV(msg),
+        RV(usage) and RV(duration).
+      - Many turns, of one run or of several, may append to one file, on a local file system. It is made for its user
+        alone (0600); one that belongs to another user is refused. With C(no_log), it is written all the same.
+      - Not for tasks with C(async), which nobody watches.
+    type: path
   show:
     description:
       - Whether the operator's terminal shows V(events) while the turn runs, more of them with C(-v), or V(none).

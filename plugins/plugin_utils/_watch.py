@@ -28,6 +28,7 @@ from ansible_collections.alive.codex.plugins.module_utils._turn import lease
 from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
 from ansible_collections.alive.codex.plugins.module_utils._turn.events import CUT_LENGTH
 from ansible_collections.alive.codex.plugins.module_utils._turn.options import POLL_SECONDS
+from ansible_collections.alive.codex.plugins.plugin_utils._live import LiveFile
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A poll that has not come back so long after its time hangs on a dead connection.
@@ -48,14 +49,16 @@ class _Hangs(Exception):
     """A poll did not come back."""
 
 
-def run_watched(action: ActionBase, task_vars: dict[str, Any], start: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def run_watched(
+    action: ActionBase, task_vars: dict[str, Any], start: Callable[[], dict[str, Any]], live: LiveFile | None = None
+) -> dict[str, Any]:
     """The result of a turn that ``start`` starts. What ``start`` returns is the module's own result: how to watch the
-    turn, or why there is none."""
+    turn, or why there is none. Its events go to ``live`` too."""
     with _signals() as interrupted:
         started = start()
         if "watch" not in started:
             return started
-        watch = _Watch(action, started.pop("watch"), task_vars)
+        watch = _Watch(action, started.pop("watch"), task_vars, live)
         try:
             if interrupted:
                 raise _Interrupted
@@ -81,10 +84,13 @@ def remove_files(action: ActionBase) -> None:
 class _Watch:
     """Polls one supervisor until it has a result."""
 
-    def __init__(self, action: ActionBase, started: dict[str, Any], task_vars: dict[str, Any]) -> None:
+    def __init__(
+        self, action: ActionBase, started: dict[str, Any], task_vars: dict[str, Any], live: LiveFile | None
+    ) -> None:
         """``started`` is what the module says of the turn that it started: its directory, and options as it read
         them."""
         self._action = action
+        self._live = live
         self._directory: str = started["directory"]
         self._grace: float = started["grace_period"]
         self._contained: bool = started["contained"]
@@ -127,6 +133,7 @@ class _Watch:
                         return document
                     self._note(document, len(line))
                     self._show(document)
+                    self._pass_on(document)
             if done["rc"] == lease.RC_GONE:
                 message = f"the target heard nothing from the control node for {grace:g} s, and ended the turn"
                 return {"failed": True, **self._lost(lease.EXPIRED, message)}
@@ -150,7 +157,8 @@ class _Watch:
         """Keeps what a result says that never comes, as far as the bytes that it may take go."""
         self._thread_id = line.get("thread_id") or self._thread_id
         self._room -= size
-        if isinstance(line.get("item"), dict) and self._room > 0:
+        is_result = line.get("type", "item.completed") == "item.completed"
+        if is_result and isinstance(line.get("item"), dict) and self._room > 0:
             self._items.append(line["item"])
 
     def _show(self, line: dict[str, Any]) -> None:
@@ -162,6 +170,14 @@ class _Watch:
             head = f"[{self._name}] {float(line['at']):6.1f}s  "
             room = CUT_LENGTH if display.verbosity else max(COLUMNS - len(head), 20)
             display.display(head + terminal_line(line["text"], room), stderr=True)
+
+    def _pass_on(self, line: dict[str, Any]) -> None:
+        """What a program is told: see the option live_path."""
+        if self._live is not None:
+            told: dict[str, Any] = {
+                name: line[name] for name in ("dropped", "at", "type", "text", "item") if name in line
+            }
+            self._live.append({"thread_id": self._thread_id, **told})
 
     def _lost(self, reason: str | None, message: str) -> dict[str, Any]:
         """The result where the supervisor's own never came: what is known of the turn here."""

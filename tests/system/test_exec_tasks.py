@@ -45,6 +45,52 @@ class TestTasks:
         quiet = play({"prompt": "[[say:x]]", "show": "none"})
         assert quiet.run()["status"] == "completed" and "says:" not in quiet.output
 
+    def test_events_reach_a_program_as_they_come(self, play: Callable[..., Play], home: Path, tmp_path: Path) -> None:
+        """The command waits for the line that tells of it, which must be there while the turn runs."""
+        live = tmp_path / "live.jsonl"
+        flag = home / "seen"
+        task = play(
+            {
+                "prompt": f"[[run:until [ -e {flag} ]; do sleep 0.05; done; printf 'a\\033[31mb']] [[say:done]]",
+                "live_path": str(live),
+                "show": "none",
+                "timeout": 60,
+            }
+        )
+
+        def lines() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in live.read_text().splitlines()] if live.exists() else []
+
+        with task.start() as process:
+            wait_until(lambda: any(line["type"] == "item.started" for line in lines()), 60)
+            assert process.poll() is None and lines()[-1]["item"]["status"] == "in_progress"
+            flag.touch()
+            flag.chmod(0o644)
+            _stdout, errors = process.communicate(timeout=60)
+        result = json.loads((tmp_path / "localhost.json").read_text())
+        assert result["status"] == "completed" and "says:" not in errors, result
+        told = lines()
+        assert {(line["host"], line["workspace"], line["thread_id"]) for line in told} == {
+            ("localhost", home.name, result["thread_id"])
+        }
+        assert [line["type"] for line in told[:2]] == ["thread.started", "turn.started"]
+        ended = [line["item"] for line in told if line["type"] == "item.completed"]
+        assert [item["type"] for item in ended] == ["command_execution", "agent_message"]
+        assert ended == result["thread_items"]
+        assert told[-1]["type"] == "result" and told[-1]["usage"] == result["usage"]
+        assert [line["time"] for line in told] == sorted(line["time"] for line in told)
+        assert live.stat().st_mode & 0o777 == 0o600
+
+    def test_a_program_is_told_of_a_turn_that_never_began(self, play: Callable[..., Play], tmp_path: Path) -> None:
+        live = tmp_path / "live.jsonl"
+        assert play({"prompt": "x", "live_path": str(live), "codex_path": "/nowhere/codex"}).run()["failed"]
+        [line] = map(json.loads, live.read_text().splitlines())
+        assert (line["type"], line["status"]) == ("result", "spawn_failed") and "/nowhere/codex" in line["msg"]
+        refused = play({"prompt": "x", "live_path": str(tmp_path)}).run()
+        assert refused["failed"] and "live_path cannot be written on the control node" in refused["msg"]
+        late = play({"prompt": "x", "live_path": str(live)}, keywords={"async": 60, "poll": 1}).run()
+        assert late["failed"] and "leave out async, or live_path" in late["msg"]
+
     def test_check_mode_tells_the_vector_and_runs_nothing(self, play: Callable[..., Play], home: Path) -> None:
         result = play({"prompt": "[[say:x]]", "model": "m", "timeout": "5"}).run("--check")
         assert (result["status"], result["changed"]) == ("not_run", False)

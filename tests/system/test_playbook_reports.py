@@ -73,7 +73,8 @@ def table_in(output: str, title: str) -> list[str]:
 
 
 def test_one_prompt_for_many_workspaces(fleet: Fleet) -> None:
-    done = fleet.play("exec", codex_hosts="codex_workspaces", prompt="Who are you?")
+    live = fleet.directory / "live.jsonl"
+    done = fleet.play("exec", codex_hosts="codex_workspaces", prompt="Who are you?", live_path=str(live))
     output = done.stdout + done.stderr
     table = table_in(done.stdout, "HOST")
     assert len(table) == TURNS + 2 and all(len(line) <= 80 for line in table), output
@@ -85,6 +86,11 @@ def test_one_prompt_for_many_workspaces(fleet: Fleet) -> None:
     ends = re.findall(r"^\[(\d+) of 20 done\] ws\d\d@w[01]: (\w+) ", done.stderr, re.MULTILINE)
     assert sorted(int(number) for number, _status in ends) == list(range(1, TURNS + 1))
     assert sorted(status for _number, status in ends) == ["completed"] * 19 + ["exited"]
+    # And for a program, whose one file all forks have written to.
+    events = [json.loads(line) for line in live.read_bytes().splitlines()]
+    results = {event["host"]: event["status"] for event in events if event["type"] == "result"}
+    assert len(results) == TURNS and results["ws07@w1"] == "completed" and results["ws03@w1"] == "exited"
+    assert {event["workspace"] for event in events if event["type"] == "item.completed"} >= {"ws00", "ws07"}
     # No more than a few lines a turn, none of them an event, and the play fails for that one host alone.
     assert len(output.splitlines()) < 7 * TURNS and "says:" not in output and "\x1b" not in output
     assert done.returncode == 2 and re.findall(r"^fatal: \[(.*?)\]", done.stdout, re.MULTILINE) == ["ws03@w1"]

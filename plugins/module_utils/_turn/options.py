@@ -91,6 +91,7 @@ SPEC: dict[str, Any] = {
     "events": {"type": "str", "choices": ["all", "items", "none"], "default": "all"},
     "max_bytes": {"type": "int", "default": 1048576},
     "events_path": {"type": "path"},
+    "live_path": {"type": "path"},
     "show": {"type": "str", "choices": ["events", "ends", "none"], "default": "events"},
 }
 # What the action alone sets. ``_detach``: it polls the supervisor, instead of having the module wait. ``_secrets``: a
@@ -157,6 +158,7 @@ class TurnOptions(NamedTuple):
     events: str
     max_bytes: int
     events_path: str | None
+    live_path: str | None
     show: str
 
     def secrets(self) -> list[bytes]:

@@ -145,8 +145,13 @@ class _Run:
         kind = event.get("type") if isinstance(event, dict) else None
         item = event.get("item") if kind == "item.completed" and self._turn.options.events != "none" else None
         line: dict[str, Any] = {}
+        if self._turn.options.live_path is not None and isinstance(kind, str):  # a program is told of every event
+            line["type"] = kind[: events.CUT_LENGTH]
+            item = event.get("item")
         if text is not None:
-            line.update(at=round(time.monotonic() - self._started, 1), text=text[: 2 * events.CUT_LENGTH])
+            line["text"] = text[: 2 * events.CUT_LENGTH]
+        if line:
+            line["at"] = round(time.monotonic() - self._started, 1)
         if kind == "thread.started":
             line["thread_id"] = events.shorten_strings(self._stream.thread_id)
         if item is not None:
