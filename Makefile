@@ -2,6 +2,7 @@
 # make test         everything: lint; sanity, unit and system in old and in new surroundings; molecule
 # make gates        the community's own checks: antsibull-nox, galaxy-importer
 # make bench        every speed claim, side by side
+# make hosts N=5    so many real hosts, with an inventory, to try things on; make hosts-down ends them
 # make canary       what depends on the CLI, with npm's latest release of it; make canary CLI=0.172.0 with another
 # make clean        removes all of it
 PYTHON ?= python3
@@ -43,7 +44,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 	test-sanity test-unit test-units test-system test-molecule gates bench canary canary-record clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -7
 
 # .requirements is there from the start, requirements.txt when all of it is installed.
 setup:
@@ -164,6 +165,23 @@ test-molecule: install
 	reason=$$("$(VENV)/bin/python" tests/support/fleet.py check 2>&1); \
 	if [ -n "$$reason" ]; then echo "NOT RUN: Molecule needs real hosts: $$reason" | tee "$(CACHE)/summary/molecule"; \
 	else rm -f "$(CACHE)/summary/molecule"; "$(VENV)/bin/molecule" test; fi
+
+# Hosts to try things on: N of them, of another release of Debian or Ubuntu with SUITE=trixie, without Node.js with NODE=.
+N ?= 5
+SUITE ?=
+NODE ?= node
+hosts:
+	@"$(PYTHON)" tests/support/fleet.py --fleet manual up --suite "$(SUITE)" \
+		$$(seq --format "worker%g$(if $(NODE),:node)" "$(N)") && \
+		echo "They are in $(CACHE)/hosts/manual/inventory.json; make hosts-down ends them"
+
+hosts-down:
+	@"$(PYTHON)" tests/support/fleet.py --fleet manual down
+
+# What must hold of a fleet, with 20 hosts under load, and runs killed at ten moments. It takes an hour: make test has it
+# with four hosts.
+fleet: setup
+	ALIVE_HOSTS=20 ALIVE_TRIALS=10 "$(VENV)/bin/pytest" --durations 10 tests/system/test_fleet.py
 
 # One row alone: make bench ROW=workspaces
 bench: setup

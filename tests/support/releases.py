@@ -24,8 +24,9 @@ exit 0
 """
 
 
-def build_release(folder: Path, version: str, ballast: int = 0) -> list[Path]:
-    """The two tarballs of a release, the package and its platform package, the latter with ``ballast`` bytes more."""
+def build_release(folder: Path, version: str, ballast: int = 0, script: str = SCRIPT) -> list[Path]:
+    """The two tarballs of a release, the package and its platform package, the latter with ``ballast`` bytes more, and
+    ``script`` for a binary."""
     suffix = platform_suffix()
     platform_version = f"{version}-{suffix}"
     package = {
@@ -43,7 +44,7 @@ def build_release(folder: Path, version: str, ballast: int = 0) -> list[Path]:
         "package.json": json.dumps(
             {"name": "@openai/codex", "version": platform_version, "os": ["linux"], "cpu": [suffix.rpartition("-")[2]]}
         ).encode(),
-        f"vendor/{TRIPLE}/bin/codex": SCRIPT.format(version=version).encode(),
+        f"vendor/{TRIPLE}/bin/codex": script.replace("{version}", version).encode(),
         # An executable that can be seen to run: a script's process is that of its interpreter.
         f"vendor/{TRIPLE}/codex-path/rg": Path("/bin/sleep").read_bytes(),
         "ballast": random.Random(version).randbytes(ballast),  # so that it is as large when packed

@@ -10,6 +10,7 @@ import hashlib
 import platform
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,11 @@ NODE_VERSION = "22.23.3"
 NPM_VERSION = "10.9.9"
 # What a worker has before Ansible comes: acl lets Ansible become a tenant from an unprivileged login.
 PACKAGES = ("acl", "ca-certificates", "openssh-server", "procps", "python3", "sudo")
+
+
+# What releases are of, and the package whose keys debootstrap checks them with. The other suites are Debian's.
+UBUNTU = ("focal", "jammy", "noble")
+KEYRINGS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}
 
 
 class Mirror(NamedTuple):
@@ -49,16 +55,37 @@ def machine_mirror() -> Mirror:
     return Mirror(suite, url)
 
 
+def mirror_for(suite: str) -> Mirror:
+    """The mirror of another release. One of the other distribution is looked for beside that of this machine's.
+
+    Raises LookupError where it is not there.
+    """
+    own = machine_mirror()
+    if not suite or suite == own.suite:
+        return own
+    wanted = "ubuntu" if suite in UBUNTU else "debian"
+    base, _slash, distribution = own.url.rstrip("/").rpartition("/")
+    url = own.url if distribution == wanted else f"{base}/{wanted}"
+    try:
+        urllib.request.urlopen(f"{url.rstrip('/')}/dists/{suite}/Release", timeout=30).close()
+    except OSError as error:
+        raise LookupError(f"this machine's mirror has no {suite}: {url}: {error}") from None
+    keys = Path(f"/usr/share/keyrings/{wanted}-archive-keyring.gpg")
+    if not keys.exists():
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", KEYRINGS[wanted]]):
+            subprocess.run(["apt-get", "--quiet", *command], check=True, stdout=subprocess.DEVNULL)
+    return Mirror(suite, url)
+
+
 def debian(suite: str = "") -> Path:
     """The root of a Debian (or Ubuntu) worker without Node.js: ``suite``, or the machine's own release."""
-    mirror = machine_mirror()
-    suite = suite or mirror.suite
+    suite = suite or machine_mirror().suite
     recipe = "".join(path.read_text() for path in (BOOTSTRAP, RECIPE / "prepare.sh", RECIPE / "init.py"))
     key = hashlib.sha256("\n".join((suite, *PACKAGES, recipe)).encode()).hexdigest()[:12]
 
     def build(root: Path) -> None:
         print(f"Building a {suite} root file system, once; about a minute", flush=True)
-        _bootstrap(root, suite, mirror.url)
+        _bootstrap(root, suite, mirror_for(suite).url)
 
     return _cached(f"{suite}-{key}", build)
 
