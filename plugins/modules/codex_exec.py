@@ -21,8 +21,8 @@ description:
     lost, it ends after O(grace_period).
   - With O(workspace) or O(home), and as root, the turn is in a PID namespace of its own. The kernel ends that as a
     whole, however fast its processes fork, even where what watches the turn is killed. The turn sees no other processes
-    than its own, and no mounts but the host's. Where the host lets root make no namespaces, the task warns, and the
-    processes are killed one by one.
+    than its own, and what it mounts is seen by it alone. Where the host lets root make no namespaces, the task warns,
+    and the processes are killed one by one.
 author:
   - Alive maintainers (@alive)
 extends_documentation_fragment:

@@ -136,6 +136,14 @@ class TestWhoRuns:
         lines = (home / "events.jsonl").read_text().splitlines()
         assert len(lines) == result["event_count"] and result["events"] == []
 
+    @pytest.mark.parametrize("mode", ["read-only", "workspace-write"])
+    def test_the_sandbox_of_the_cli_works_in_our_own(self, run: Turn, home: Path, mode: str) -> None:
+        result = run("[[run:touch made; readlink /proc/self/exe]] [[output]]", sandbox_mode=mode)
+        command = next(item for item in result["thread_items"] if item["type"] == "command_execution")
+        assert result["status"] == "completed" and command["exit_code"] == 0, result
+        assert "readlink" in result["final_response"] and result["containment"]["pid_namespace"] == (os.geteuid() == 0)
+        assert (home / "made").exists() == (mode == "workspace-write")
+
 
 class TestTheSdksOwnCases:
     """A twin of each of the SDK's own test cases."""

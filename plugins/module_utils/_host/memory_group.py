@@ -13,15 +13,16 @@ import re
 import time
 from typing import Iterator, NamedTuple
 
-_PREFIX = "alive-codex-"
 _REMOVE_SECONDS = 1.0
 
 
 class _Hierarchy(NamedTuple):
     """Where groups are made, and the names that the two versions of cgroups have for the same. The limit of memory and
-    swap together (v1) or of swap (v2) is not there where the kernel does not count it."""
+    swap together (v1) or of swap (v2) is not there where the kernel does not count it. To move one thread (v1), no
+    more than a process of one has, costs nothing; a process, some 10 ms in which the kernel waits for all others."""
 
     parent: str
+    entrance: str
     limit: str
     swap: str
     swap_has_limit: bool
@@ -29,16 +30,19 @@ class _Hierarchy(NamedTuple):
 
 
 class MemoryGroup:
-    """A group of ``size`` bytes, of which none are swap, for the processes that write "0" into ``entrance``.
+    """A group of ``size`` bytes, of which none are swap, for the processes that write "0" into ``entrance`` while
+    they have one thread.
 
     Raises OSError where this host or this process can have none.
     """
 
     def __init__(self, size: int) -> None:
         hierarchy = _find()
-        _sweep(hierarchy.parent)
-        self._path = os.path.join(hierarchy.parent, f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
-        self.entrance = os.path.join(self._path, "cgroup.procs")
+        # A maker's PID is told apart from the same one of another container.
+        prefix = f"alive-codex-{os.stat('/proc/self/ns/pid').st_ino}-"
+        _sweep(hierarchy.parent, prefix)
+        self._path = os.path.join(hierarchy.parent, f"{prefix}{os.getpid()}-{os.urandom(4).hex()}")
+        self.entrance = os.path.join(self._path, hierarchy.entrance)
         self._events = os.path.join(self._path, hierarchy.events)
         os.mkdir(self._path, 0o755)
         try:
@@ -87,13 +91,13 @@ def _find() -> _Hierarchy:
         if kind == "cgroup" and "memory" in options:
             own = os.path.relpath(_own_path(), root)
             parent = mounted_at if own.startswith("..") else os.path.normpath(os.path.join(mounted_at, own))
-            names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", True, "memory.oom_control")
+            names = ("tasks", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", True, "memory.oom_control")
             return _Hierarchy(parent, *names)
         if kind == "cgroup2" and "memory" in _words(os.path.join(mounted_at, "cgroup.controllers")):
             control = os.path.join(mounted_at, "cgroup.subtree_control")
             if "memory" not in _words(control):
                 _write(control, "+memory")
-            return _Hierarchy(mounted_at, "memory.max", "memory.swap.max", False, "memory.events")
+            return _Hierarchy(mounted_at, "cgroup.procs", "memory.max", "memory.swap.max", False, "memory.events")
     raise FileNotFoundError(errno.ENOENT, "no cgroup file system with the memory controller is mounted")
 
 
@@ -122,9 +126,9 @@ def _words(path: str) -> list[str]:
         return file.read().split()
 
 
-def _sweep(parent: str) -> None:
+def _sweep(parent: str, prefix: str) -> None:
     """Removes groups whose makers were killed. One that has processes stays: the kernel sees to that."""
     for name in os.listdir(parent):
-        if name.startswith(_PREFIX) and not os.path.exists(f"/proc/{name.split('-')[2]}"):
+        if name.startswith(prefix) and not os.path.exists(f"/proc/{name[len(prefix) :].split('-')[0]}"):
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.join(parent, name))

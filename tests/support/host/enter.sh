@@ -18,6 +18,8 @@ cp -R seed/. root/
 cd root
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
+# Whichever version this machine's kernel counts memory by.
+mount -t cgroup -o memory cgroup sys/fs/cgroup 2>/dev/null || mount -t cgroup2 cgroup2 sys/fs/cgroup 2>/dev/null || :
 mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs run
 mount -t tmpfs -o mode=0755,nosuid tmpfs dev
 for node in 'null 3' 'zero 5' 'full 7' 'random 8' 'urandom 9'; do
