@@ -24,7 +24,7 @@ from bench.harness import Claim, Side
 
 TITLE = "exec: reading 100 MB of events, and the way of one to the terminal"
 CLAIMS = (
-    Claim("parsing 100 MB of events", "a second", at_most=1.0),
+    Claim("parsing 100 MB of events", "json.loads of each line", at_most=1.3),
     Claim("from the CLI to the terminal", "250 ms", at_most=1.0),
 )
 ROUNDS = 3
@@ -58,6 +58,14 @@ def parse(data: bytes) -> float:
     for offset in range(0, len(data), READ_BYTES):
         for line in lines.split(data[offset : offset + READ_BYTES]):
             events.feed(line)
+    return time.process_time() - start
+
+
+def loads(data: bytes) -> float:
+    """What nobody who wants the events can do without."""
+    start = time.process_time()
+    for line in data.splitlines():
+        json.loads(line)
     return time.process_time() - start
 
 
@@ -107,7 +115,7 @@ def sides() -> Iterator[dict[str, Side]]:
         yield {
             "parsing 100 MB of events": lambda: parse(data),
             "all the work on them": lambda: read(data, directory),
-            "a second": lambda: 1.0,
+            "json.loads of each line": lambda: loads(data),
             "from the CLI to the terminal": lambda: delay(directory),
             "250 ms": lambda: 0.25,
         }

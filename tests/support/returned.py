@@ -16,7 +16,7 @@ from support.documentation import MODULES, returns
 # What every module may return, and Ansible adds.
 COMMON = {
     *("changed", "failed", "msg", "diff", "invocation", "warnings", "deprecations", "exception", "attempts"),
-    *("ansible_job_id", "finished", "started", "results_file", "stdout", "stdout_lines", "stderr_lines"),
+    *("ansible_job_id", "child_pid", "finished", "started", "results_file", "stdout", "stdout_lines", "stderr_lines"),
     *("unreachable", "module_stdout", "module_stderr", "skipped", "skip_reason", "ansible_facts", "timedout"),
 }
 # What no test can have a host return.

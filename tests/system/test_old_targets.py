@@ -28,6 +28,7 @@ def tasks(directory: Path, root: str, stub: ResponsesStub) -> dict[str, dict[str
     workspace = {"name": "acme", "uid": os.stat(f"{root}/acme").st_uid, "gid": os.stat(f"{root}/acme").st_gid}
     turn = {"workspace": "acme", "root": root, "prompt": "[[run:pwd]] [[say:old but well]]"}
     codex = str(native_codex())
+    places = {"prefix": f"{directory}/prefix", "bin": f"{directory}/bin/codex"}
     return {
         "codex_workspaces": {"root": root, "workspaces": [workspace], "config": {"hide_agent_reasoning": True}},
         "codex_validate": {"path": codex, "fail": False},
@@ -36,7 +37,9 @@ def tasks(directory: Path, root: str, stub: ResponsesStub) -> dict[str, dict[str
         "codex_sessions_info": {"root": root},
         "codex_table": {"rows": [{"a": 1}], "columns": [{"title": "A", "value": ["a"]}]},
         "codex_prune": {"root": root, "max_age": "1d", "now": 4e9, "codex_path": codex},
-        "codex_release": {**NO_NPM, "prefix": f"{directory}/prefix", "bin": f"{directory}/bin/codex"},
+        "codex_release": {**NO_NPM, **places},
+        "codex_preflight": {**places, "root": root, "needs_npm": False, "needs_cron": False},
+        "codex_handmade": {**places, "root": root},
         "codex_tarballs": {**NO_NPM, "directory": f"{directory}/tarballs"},
     }
 
