@@ -25,7 +25,17 @@ PAGES = sorted(
     for path in CHECKOUT.glob(pattern)
 )
 PROGRAMS = {
-    *("ansible", "ansible-playbook", "ansible-galaxy", "ansible-inventory", "ansible-doc", "make", "jq", "tail"),
+    *(
+        "ansible",
+        "ansible-playbook",
+        "ansible-galaxy",
+        "ansible-inventory",
+        "ansible-doc",
+        "ansible-builder",
+        "make",
+        "jq",
+        "tail",
+    ),
     *(".venv/bin/pytest", ".venv/bin/ruff", ".venv/bin/pre-commit"),
 }
 PLAYBOOKS = {path.stem for path in (CHECKOUT / "playbooks").glob("*.yml")}
