@@ -12,6 +12,7 @@ import time
 from typing import NamedTuple
 
 from .._formats import version
+from .._host.access import changeable
 from .._host.identity import Identity, current_identity, identity_of
 from .._host.process import bare_environment
 from .child import Command
@@ -66,8 +67,7 @@ def find_tenant(options: TurnOptions) -> Tenant:
 
 
 def cli_version(codex_path: str, tenant: Tenant) -> str | None:
-    """The CLI's version, None where it cannot be had. It may be a program of the tenant's own, and is held as a turn
-    is."""
+    """The CLI's version, None where it cannot be had. A program that is not root's alone is held as a turn is."""
     runner = tenant.runner()
     deadline = time.monotonic() + VERSION_SECONDS
     printed = b""
@@ -81,16 +81,20 @@ def cli_version(codex_path: str, tenant: Tenant) -> str | None:
         left = deadline - time.monotonic()
         return ("timeout" if left <= 0 else None), max(left, 0)
 
+    try:
+        theirs = tenant.identity is not None and any(changeable(codex_path, ()))
+    except (OSError, ValueError):  # ValueError: a NUL in its path
+        return None
     command = Command(
         argv=[codex_path, "--version"],
         env=bare_environment(runner, tenant.home or runner.home or "/"),
         cwd="/",
         identity=tenant.identity,
         umask=0o077,
-        contained=tenant.identity is not None,
+        contained=theirs,
     )
     try:
         supervise(command, Caller(take, lambda _chunk: None, tend))
-    except (OSError, ValueError):  # ValueError: a NUL in its path
+    except OSError:
         return None
     return version.printed_version(printed.decode("utf-8", "replace"))

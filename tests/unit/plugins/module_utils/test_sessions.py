@@ -224,6 +224,17 @@ def test_what_is_no_size_is_refused(text):
         units.parse_size(text)
 
 
+@pytest.mark.parametrize(("text", "part"), [("50%", 500), ("1%", 10), ("100%", 1000), ("0", None), ("2K", 2048)])
+def test_parts_of_a_whole(text, part):
+    assert units.parse_part(text, 1000) == part
+
+
+@pytest.mark.parametrize("text", ["0%", "101%", "-1%", "1.5%", "%", "50 %", "9" * 400 + "%"])
+def test_what_is_no_part_is_refused(text):
+    with pytest.raises(ValueError, match=r"is not a (share|size)"):
+        units.parse_part(text, 1000)
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**40, "1.0 TiB"), (2**51, "2048.0 TiB")]
 )
