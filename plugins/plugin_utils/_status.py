@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import counted
 from ansible_collections.alive.codex.plugins.module_utils._formats.units import format_time
 from ansible_collections.alive.codex.plugins.module_utils._formats.version import DEFAULT, is_exact
 
@@ -74,9 +75,8 @@ def _host(name: str, found: Mapping[str, Any], newest: str | None) -> dict[str, 
         if "totals" not in survey:
             problems.append(f"the workspaces were not looked at: {_why(survey)}")
         if prune and not prune["ok"]:
-            problems.append(
-                f"the last prune had {len(prune['problems'])} problems: {'; '.join(prune['problems'])}"[:LONGEST]
-            )
+            had = counted(len(prune["problems"]), "problem")
+            problems.append(f"the last prune had {had}: {'; '.join(prune['problems'])}"[:LONGEST])
     return {
         "name": _text(name),
         "state": "unreachable" if unreachable else "problems" if problems else "ok",

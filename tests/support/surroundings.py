@@ -70,6 +70,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "test_prune_sqlite_home.py": _RELEASES,
         "test_prune_whole.py": _RELEASES,
         "test_safefs.py": _RACES,
+        "test_status_page.py": "a page in a browser",
         "test_sdk_parity.py": "what the SDK and codex_exec say to a stand-in for the CLI",
         "test_workspaces_attacks.py": _RACES,
     },

@@ -68,9 +68,9 @@ def test_cron_prunes_tells_what_went_wrong_and_the_role_comes_and_goes(tmp_path)
     with hosts.Fleet("test-prune").started("worker") as fleet:
         worker = fleet.hosts["worker"]
 
-        def deploy(*arguments: str) -> str:
+        def deploy(*arguments: str, playbook: str = str(play)) -> str:
             ansible_playbook = str(Path(sys.executable).parent / "ansible-playbook")
-            argv = [ansible_playbook, "-i", str(fleet.inventory), str(play), *arguments]
+            argv = [ansible_playbook, "-i", str(fleet.inventory), playbook, *arguments]
             end = subprocess.run(argv, capture_output=True, text=True, check=False)
             assert end.returncode == 0, end.stdout + end.stderr
             return end.stdout
@@ -95,6 +95,15 @@ def test_cron_prunes_tells_what_went_wrong_and_the_role_comes_and_goes(tmp_path)
         log = worker.run("cat", "/run/syslog").stdout.splitlines()
         assert any(re.search(rf"alive-codex-prune\[\d+\]: {problem}", line) for line in log)
         assert not worker.run("find", "/var/lib/claude-sessions", "-name", SESSION).stdout
+
+        deploy(
+            "-e", "codex_hosts=all", "-e", f"codex_status_directory={tmp_path}/status", playbook="alive.codex.status"
+        )
+        [host] = json.loads((tmp_path / "status" / "status.json").read_text())["hosts"]
+        assert (host["last_prune"]["pruned"], host["last_prune"]["ok"], host["state"]) == (1, False, "problems")
+        assert any(text.startswith(f"the last prune had 1 problem: {problem}") for text in host["problems"])
+        assert 0 < host["disk"]["free"] <= host["disk"]["bytes"]
+        assert [workspace["name"] for workspace in host["workspaces"]] == ["acme", "of-root"]
 
         deploy("-e", "codex_prune_state=absent")
         left = worker.run("find", "/etc", "/usr/local", "/var/log", "-name", "*alive-codex-prune*").stdout

@@ -74,7 +74,7 @@ def test_a_host_that_is_well():
         ({_status.SESSIONS: {}}, "the workspaces were not looked at: there is no result"),
         (
             {_status.PRUNE: {"stdout": '{"started": 1, "duration": 1, "ok": false, "problems": ["acme: full"]}'}},
-            "the last prune had 1 problems: acme: full",
+            "the last prune had 1 problem: acme: full",
         ),
     ],
 )
