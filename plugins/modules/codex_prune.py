@@ -192,8 +192,9 @@ problems:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean, first_of
 from ansible_collections.alive.codex.plugins.module_utils._sessions.options import OPTIONS
-from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import orders_from, prune
+from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import MOST_TOLD, orders_from, prune
 
 
 def diff_of(result: dict[str, Any]) -> dict[str, str]:
@@ -207,8 +208,8 @@ def main() -> None:
         orders = orders_from(module.params, module.check_mode)
         result = prune(module.params["root"], module.params["workspaces"], orders, module.params["archive"])
     except (ValueError, OSError) as error:
-        module.fail_json(msg=f"nothing was pruned: {error}")
-    for problem in result["problems"]:
+        module.fail_json(msg=clean(f"nothing was pruned: {error}"))
+    for problem in first_of(result["problems"], MOST_TOLD, "problem"):
         module.warn(problem)
     if module._diff:
         result["diff"] = diff_of(result)

@@ -151,7 +151,9 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean, first_of
 from ansible_collections.alive.codex.plugins.module_utils._sessions.options import OPTIONS
+from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import MOST_TOLD
 from ansible_collections.alive.codex.plugins.module_utils._sessions.survey import survey
 
 
@@ -168,8 +170,8 @@ def main() -> None:
     try:
         result = survey(params["root"], params["workspaces"], params["stores"], params["details"], params["empty"])
     except (ValueError, OSError) as error:
-        module.fail_json(msg=f"the workspaces cannot be read: {error}")
-    for problem in result["problems"]:
+        module.fail_json(msg=clean(f"the workspaces cannot be read: {error}"))
+    for problem in first_of(result["problems"], MOST_TOLD, "problem"):
         module.warn(problem)
     module.exit_json(changed=False, **result)
 

@@ -201,6 +201,7 @@ summary:
 import gc
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, report
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.request import (
     InvalidRequest,
@@ -239,19 +240,20 @@ def main() -> None:
         )
         outcome = prepare_all.prepare_all(request)
     except InvalidRequest as error:
-        module.fail_json(msg=f"nothing was touched: {error}")
+        module.fail_json(msg=clean(f"nothing was touched: {error}"))
     except (OSError, report.Refused) as error:
-        module.fail_json(msg=f"the root directory {params['root']} cannot be used: {error}")
+        module.fail_json(msg=clean(f"the root directory {params['root']} cannot be used: {error}"))
     # Ansible would send all that was asked for back with the answer.
     params["workspaces"] = f"{len(request.workspaces)} workspaces"
     for warning in outcome.warnings:
-        module.warn(warning)
+        module.warn(clean(warning))
+    failures = {name: clean(why) for name, why in outcome.failures.items()}
     result: dict[str, object] = {
         "changed": bool(outcome.root_changes or outcome.changes or outcome.created_users),
         "changes": report.changes_by_kind(outcome.changes),
         "root_changes": [change.what for change in outcome.root_changes],
         "created_users": outcome.created_users,
-        "failures": report.failures_by_kind(outcome.failures),
+        "failures": report.failures_by_kind(failures),
         "summary": {
             "total": len(request.workspaces),
             "changed": len(outcome.changes),
@@ -260,8 +262,8 @@ def main() -> None:
     }
     if module._diff:
         result["diff"] = {"prepared": report.diff_text(outcome.root_changes, outcome.changes)}
-    if outcome.failures:
-        text = report.failure_text(outcome.failures, len(request.workspaces), len(outcome.changes))
+    if failures:
+        text = report.failure_text(failures, len(request.workspaces), len(outcome.changes))
         module.fail_json(msg=text, **result)
     module.exit_json(**result)
 

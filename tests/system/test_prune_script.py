@@ -268,3 +268,26 @@ def test_an_unprivileged_user_prunes_what_is_its_own(script, home):
     assert "foreign: belongs to 61304:61304, and only root or that user can work there" in end.stderr
     assert "pruned 1 session " in end.stdout
     assert not own_aged.exists() and foreign_aged.exists()
+
+
+def test_names_of_a_tenants_reach_cron_and_the_log_clean_and_bounded(start, home, tmp_path):
+    """Tables, columns, directories and settings are the tenant's words, and may be a megabyte of them."""
+    attack = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
+    session(home, 40)
+    with contextlib.closing(sqlite3.connect(home / ".codex" / "state_5.sqlite")) as connection:
+        connection.execute("CREATE TABLE threads (id TEXT PRIMARY KEY, rollout_path TEXT, updated_at INTEGER)")
+        connection.execute(f'CREATE TABLE "{attack}\n{"x" * 900_000}" (id, odd_thread_id)')
+    (home / ".codex" / "sessions" / "2026" / "01" / attack.replace("/", "")).mkdir()
+    own(home)
+    other = home.parent / "other"
+    other.mkdir()
+    session(other, 40)
+    (other / ".codex" / "config.toml").write_text(f'sqlite_home = "/nowhere/{"y" * 900_000}"\n')
+    own(other)
+    end = start("--cron", root=str(home.parent), codex_path="/nonexistent", check=1)
+    assert "x" * 100 in end.stderr and len(end.stderr) < 20_000
+    assert all(line.startswith("alive-codex-prune: ") for line in end.stderr.splitlines())
+    kept = (tmp_path / "log" / "runs.log").read_text() + (tmp_path / "log" / "last.json").read_text()
+    assert "x" * 100 in kept and len(kept) < 40_000
+    for text in (end.stderr, json.loads((tmp_path / "log" / "last.json").read_text())["problems"]):
+        assert not set(str(text)) & set("\x1b\x07\x9b\u202e")

@@ -15,7 +15,7 @@ from subprocess import SubprocessError
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .._formats.specifier import satisfies
-from .._formats.text import abridged
+from .._formats.text import abridged, clean
 from .._formats.version import parse_version, printed_version
 from .._host import access
 from .._host.identity import Identity, current_identity
@@ -122,7 +122,7 @@ class Findings:
             )
 
     def add(self, name: str, ok: bool, well: str, ill: str) -> bool:
-        self.checks.append(Check(name, ok, well if ok else ill))
+        self.checks.append(Check(name, ok, clean(well if ok else ill)))  # it may hold words of a program's
         return ok
 
     def _resolve(self) -> os.stat_result | None:
@@ -228,7 +228,7 @@ class Findings:
         self.add("runs", not problem, well, f"{problem}: install this release again")
         if done is None or problem:
             return False
-        self.version_raw = done.stdout.decode(errors="replace").strip()
+        self.version_raw = clean(done.stdout.decode(errors="replace").strip())
         self.version = printed_version(self.version_raw)
         return self.add(
             "version",

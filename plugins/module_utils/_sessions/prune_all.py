@@ -14,7 +14,7 @@ import textwrap
 import time
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
-from .._formats.text import counted
+from .._formats.text import MESSAGE_LENGTH, clean, counted
 from .._formats.units import format_size
 from .._host.jobs import Channel, Job, Limits, Sink, run_jobs
 from .._host.proc import open_names
@@ -29,6 +29,11 @@ from .sqlite_home import VARIABLE
 _MAX_PARALLEL = 4
 _COUNTS = ("pruned", "pruned_bytes", "kept", "kept_bytes", "in_use", "needed")
 _SWEPT = ("swept", "swept_bytes")
+NO_SENSE = "reported what makes no sense"
+# Of one workspace. Beyond twenty, its own process only counts them.
+MOST_PROBLEMS = 100
+# That are told one by one, of all workspaces; a result has them all.
+MOST_TOLD = 100
 
 Work = Callable[[OpenedHome], Callable[["Channel | None"], "dict[str, Any]"]]
 
@@ -65,7 +70,7 @@ def in_each_home(
         for workspace in each_home(root, names):
             report = {"name": printable(workspace.name), "path": printable(workspace.path), "owner": "", "problems": []}
             if workspace.problem:
-                refused.append(dict(report, problems=[workspace.problem]))
+                refused.append(dict(report, problems=_fit([workspace.problem])))
                 continue
             reports[workspace.name] = dict(report, owner=f"{workspace.owner.uid}:{workspace.owner.gid}")
             yield Job(workspace.name, workspace.owner, workspace.fd, work(workspace), sink(workspace) if sink else None)
@@ -74,9 +79,16 @@ def in_each_home(
     for outcome in run_jobs(jobs(), min((os.cpu_count() or 1) + 1, _MAX_PARALLEL), Limits()):
         # What a child says of itself never replaces what is known of it.
         report = {**outcome.result, **reports.pop(outcome.name)}
-        report["problems"] = [outcome.error] if outcome.error else outcome.result.get("problems")
+        report["problems"] = _fit([outcome.error] if outcome.error else outcome.result.get("problems"))
         yield report
     yield from refused
+
+
+def _fit(problems: Any) -> list[str]:
+    """What a tenant's data may have had a part in, for results, terminals, logs and mails."""
+    if not isinstance(problems, list):
+        return [NO_SENSE]
+    return [clean(str(problem), MESSAGE_LENGTH) for problem in problems[:MOST_PROBLEMS]]
 
 
 def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str | None = None) -> dict[str, Any]:
@@ -101,7 +113,7 @@ def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str |
     for report in in_each_home(root, names, work, sink):
         if not _is_sound(report, totals):
             report = {key: report[key] for key in ("name", "path", "owner")}
-            report["problems"] = ["reported what makes no sense"]
+            report["problems"] = [NO_SENSE]
         counts = {key: report.get(key, 0) for key in totals}
         report.update(counts, sessions=report.get("sessions", [])[:room])
         room -= len(report["sessions"])
@@ -120,12 +132,7 @@ def prune(root: str, names: Sequence[str] | None, orders: Orders, archive: str |
 
 def _is_sound(report: Mapping[str, Any], counts: Iterable[str]) -> bool:
     """Whether a child that a tenant's data might have corrupted still reports what it should."""
-    return (
-        all(isinstance(report.get(key, 0), int) for key in counts)
-        and isinstance(report.get("sessions", []), list)
-        and isinstance(report["problems"], list)
-        and all(isinstance(problem, str) for problem in report["problems"])
-    )
+    return all(isinstance(report.get(key, 0), int) for key in counts) and isinstance(report.get("sessions", []), list)
 
 
 def summary(result: dict[str, Any], dry_run: bool) -> str:

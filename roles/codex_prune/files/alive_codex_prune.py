@@ -20,18 +20,22 @@ import syslog
 import time
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils._formats.text import counted
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import MESSAGE_LENGTH, first_of, one_line
 from ansible_collections.alive.codex.plugins.module_utils._host.new_files import new_file
 from ansible_collections.alive.codex.plugins.module_utils._host.safefs import (
     open_own,
     open_trusted,
     opened,
-    printable,
     read_file,
     replace_file,
 )
 from ansible_collections.alive.codex.plugins.module_utils._sessions import options
-from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import orders_from, prune, summary
+from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import (
+    MOST_TOLD,
+    orders_from,
+    prune,
+    summary,
+)
 
 CONFIG = "/etc/alive-codex-prune.json"
 LOG = "runs.log"
@@ -78,22 +82,17 @@ def record(result: dict[str, Any], started: float, dir_fd: int) -> None:
                     continue
     except FileNotFoundError:
         pass
-    line = dict(run, changed=result["changed"], **result["totals"], problems=bounded(result["problems"]))
+    problems = first_of(result["problems"], MAX_PROBLEMS, "problem")
+    line = dict(run, changed=result["changed"], **result["totals"], problems=problems)
     with contextlib.suppress(FileExistsError):
         os.close(new_file(LOG, LOG_MODE, dir_fd))
     with opened(os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)) as fd:
         os.write(fd, json.dumps(line).encode() + b"\n")
 
 
-def bounded(problems: list[str]) -> list[str]:
-    """The first of them, and how many more there are."""
-    more = len(problems) - MAX_PROBLEMS
-    return problems[:MAX_PROBLEMS] + ([f"and {counted(more, 'more problem')}"] if more > 0 else [])
-
-
 def complain(text: str) -> None:
-    """To whoever started this: cron mails it."""
-    text = printable(text)
+    """To whoever started this: cron mails it. A line for each, which nothing in a text can end."""
+    text = one_line(text, MESSAGE_LENGTH)
     syslog.syslog(syslog.LOG_ERR, text)
     print(f"alive-codex-prune: {text}", file=sys.stderr)
 
@@ -133,7 +132,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         complain(f"nothing was pruned: {error}")
         return 2
-    for problem in result["problems"]:
+    for problem in first_of(result["problems"], MOST_TOLD, "problem"):
         complain(problem)
     if not arguments.cron:
         print(summary(result, arguments.check))
