@@ -78,7 +78,7 @@ def run_watched(
 def remove_files(action: ActionBase) -> None:
     """Ansible's temporary files on the target. That the connection is lost must not hide what is known."""
     with contextlib.suppress(AnsibleConnectionFailure):
-        action._remove_tmp_path(action._connection._shell.tmpdir)
+        action.cleanup(force=True)
 
 
 class _Watch:
@@ -127,7 +127,8 @@ class _Watch:
                 continue
             reached = time.monotonic()
             for line in done["stdout"].splitlines():
-                with contextlib.suppress(ValueError):
+                # Where the tenant itself runs the supervisor, it may have written anything.
+                with contextlib.suppress(ValueError, TypeError, AttributeError):
                     document: dict[str, Any] = json.loads(line)
                     if "status" in document:
                         return document
@@ -139,9 +140,7 @@ class _Watch:
                 return {"failed": True, **self._lost(lease.EXPIRED, message)}
             if done["rc"] == lease.RC_DEAD:
                 self._end = lease.cleanup_script(self._directory)
-                message = "the turn's supervisor was killed, by the out-of-memory killer or by its own user. "
-                message += lease.left_behind(self._contained)
-                return {"failed": True, **self._lost(None, message)}
+                return {"failed": True, **self._lost(lease.KILLED, lease.killed(self._contained))}
 
     def end(self) -> None:
         """Lets the supervisor go; a turn that still runs is ended. What goes wrong here, the lease mends."""
@@ -155,7 +154,8 @@ class _Watch:
 
     def _note(self, line: dict[str, Any], size: int) -> None:
         """Keeps what a result says that never comes, as far as the bytes that it may take go."""
-        self._thread_id = line.get("thread_id") or self._thread_id
+        if isinstance(line.get("thread_id"), str):
+            self._thread_id = line["thread_id"]
         self._room -= size
         is_result = line.get("type", "item.completed") == "item.completed"
         if is_result and isinstance(line.get("item"), dict) and self._room > 0:
@@ -179,7 +179,7 @@ class _Watch:
             }
             self._live.append({"thread_id": self._thread_id, **told})
 
-    def _lost(self, reason: str | None, message: str) -> dict[str, Any]:
+    def _lost(self, reason: str, message: str) -> dict[str, Any]:
         """The result where the supervisor's own never came: what is known of the turn here."""
         messages = [item.get("text") for item in self._items if item.get("type") == "agent_message"]
         return {

@@ -13,7 +13,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Hashable, Iterator, Mapping
+
+from . import bounded_json
 
 _ANNOTATIONS = {
     "$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "deprecated",
@@ -31,18 +33,14 @@ def parse_response(text: str, schema: Mapping[str, Any]) -> Any:
     Raises ValueError, which says where and why.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        value = bounded_json.parse(text.encode("utf-8", "surrogatepass"))
+    except bounded_json.TooMuch as error:
+        raise ValueError(str(error)) from None
     except ValueError as error:
         raise ValueError(f"it is no JSON ({error})") from None
     for problem in _problems(value, schema, schema, "", 0):
         raise ValueError(problem)
     return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def unsupported(schema: Any) -> list[str]:
@@ -136,7 +134,7 @@ def _is_number(value: Any) -> bool:
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: _is_number(value) and float(value).is_integer(),
+    "integer": lambda value: _is_number(value) and value == math.floor(value),
     "number": _is_number,
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list),
@@ -145,19 +143,26 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equality as JSON has it: 1 is 1.0, but true is not 1."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    return bool(one == other)
+    return _key(one) == _key(other)
+
+
+def _key(value: Any) -> Hashable:
+    """What equal values alone have in common, as JSON has it: 1 is 1.0, but true is not 1."""
+    if isinstance(value, bool):
+        return "bool", value
+    if isinstance(value, list):
+        return "list", tuple(map(_key, value))
+    if isinstance(value, dict):
+        return "dict", frozenset((name, _key(item)) for name, item in value.items())
+    return "number" if _is_number(value) else "other", value
 
 
 def _is_multiple(value: float, of: float) -> bool:
-    ratio = value / of
-    return math.isclose(ratio, round(ratio), rel_tol=1e-9, abs_tol=1e-9)
+    try:
+        ratio = value / of
+        return math.isclose(ratio, round(ratio), rel_tol=1e-9, abs_tol=1e-9)
+    except ArithmeticError:  # more than a float can be
+        return False
 
 
 def _is_type(value: Any, names: Any) -> bool:
@@ -187,4 +192,4 @@ _CHECKS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _are_unique(values: list[Any]) -> bool:
-    return not any(_same(one, other) for index, one in enumerate(values) for other in values[:index])
+    return len(set(map(_key, values))) == len(values)

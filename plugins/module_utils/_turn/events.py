@@ -10,19 +10,24 @@ An event or item of a type that nobody knows yet is passed through.
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
+from .._formats import bounded_json
+from .._formats.text import shorten
+from .outcome import FAILURE_LENGTH
+
 # Strings longer than this are cut once the events outgrow their limit, and to this length.
 CUT_LENGTH = 200
-# A line longer than this is no event of the CLI's, but an attack on the memory of the host.
-LINE_LIMIT = 64 * 1024 * 1024
+# A line longer than this is no event of the CLI's, but an attack on the memory of the host: parsed, it takes eight
+# times as much where each of its characters needs four bytes.
+LINE_LIMIT = 8 * 1024 * 1024
 ERRORS_KEPT = 100
-FAILURE_LENGTH = 10_000
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD]")
+# What is passed on to the CLI again, as an argument: a UUID today.
+_THREAD_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,127}")
+_MOST_COUNTS = 50
+_LONGEST_NAME = 100
 
 
 class BadLine(ValueError):
@@ -30,48 +35,15 @@ class BadLine(ValueError):
 
 
 def parse_line(line: bytes) -> Any:
-    """The value of one line, as JavaScript's ``JSON.parse`` takes it.
+    """The value of one line.
 
-    Raises BadLine.
+    Raises BadLine, and bounded_json.TooMuch.
     """
-    text = line.decode("utf-8", "replace")
     try:
-        value, end = _DECODER.raw_decode(text) if text.startswith("{") else (None, 0)
-        if end != len(text):  # white space around it, or no object: rare, and slower
-            value = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
-        raise BadLine(
-            f"the CLI wrote a line that is no JSON ({error}): {shorten(line[:2000].decode('utf-8', 'replace'))}"
-        ) from None
-    # Half a surrogate pair is valid in JSON, but no terminal and no file could hold it.
-    return _mend(value) if b"\\u" in line and _ESCAPED_SURROGATE.search(line) else value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _parse_float(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float)
-
-
-def _mend(value: Any) -> Any:
-    if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_mend(item) for item in value]
-    if isinstance(value, dict):
-        return {_mend(key): _mend(item) for key, item in value.items()}
-    return value
-
-
-def shorten(text: str, length: int = CUT_LENGTH) -> str:
-    """At most ``length`` characters of a text, and a mark that gives its full length where some are missing."""
-    return text if len(text) <= length else f"{text[:length]}... [cut, {len(text)} characters]"
+        return bounded_json.parse(line)
+    except ValueError as error:
+        text = shorten(line[:2000].decode("utf-8", "replace"), CUT_LENGTH)
+        raise BadLine(f"the CLI wrote a line that is no JSON ({error}): {text}") from None
 
 
 def shorten_strings(value: Any, length: int = CUT_LENGTH) -> Any:
@@ -90,35 +62,35 @@ class Lines:
     it, not at U+2028, which the CLI writes unescaped inside strings."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._begun = bytearray()
+        self._after_return = False
 
     def split(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes."""
+        if self._after_return and chunk:
+            chunk = chunk[1:] if chunk.startswith(b"\n") else chunk
+            self._after_return = False
+        if b"\r" in chunk:
+            self._after_return = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = chunk.split(b"\n")
-        self._parts.append(lines[0])
-        self._size += len(lines[0])
-        if len(lines) == 1:
-            return []
-        lines[0] = b"".join(self._parts)
         tail = lines.pop()
-        self._parts, self._size = [tail], len(tail)
-        return _split_returns(lines) if b"\r" in lines[0] or b"\r" in chunk else lines
+        if lines and self._begun:
+            self._begun += lines[0]
+            lines[0] = bytes(self._begun)
+            self._begun = bytearray()
+        self._begun += tail
+        return lines
 
     def rest(self) -> list[bytes]:
         """What stands after the last line end."""
-        whole = b"".join(self._parts)
-        self._parts, self._size = [], 0
-        return _split_returns([whole]) if whole else []
+        whole, self._begun = bytes(self._begun), bytearray()
+        return [whole] if whole else []
 
     @property
     def overlong(self) -> bool:
         """Whether the line that is not complete yet is too long already."""
-        return self._size > LINE_LIMIT
-
-
-def _split_returns(lines: list[bytes]) -> list[bytes]:
-    return [part for line in lines for part in (line[:-1] if line.endswith(b"\r") else line).split(b"\r")]
+        return len(self._begun) > LINE_LIMIT
 
 
 class Stream:
@@ -128,6 +100,9 @@ class Stream:
     ``keep`` is what is kept beyond the summary: ``all`` events, completed ``items`` only, or ``none``. Past
     ``max_bytes`` of JSON, long strings are cut; once a quarter more is used up, further events are only counted in
     ``dropped``.
+
+    Whoever controls the turn's processes may have written it: what is told of by name has the type and size that it
+    should, or is left out, and named in ``strange``; ``unread`` events took too much to be parsed.
     """
 
     def __init__(self, keep: str, max_bytes: int) -> None:
@@ -143,12 +118,14 @@ class Stream:
         self.count = 0
         self.cut = 0
         self.dropped = 0
+        self.unread: list[str] = []
+        self.strange: set[str] = set()
         self._keep = keep
         self._max_bytes = max_bytes
         self._used = 0
 
     def feed(self, line: bytes) -> Any:
-        """Takes one line, without its end, and returns its value.
+        """Takes one line, without its end, and returns its value; None where it takes too much to be parsed.
 
         Raises BadLine.
         """
@@ -159,6 +136,12 @@ class Stream:
         except BadLine as error:
             self.bad_line = str(error)
             raise
+        except bounded_json.TooMuch as error:
+            self.count += 1
+            self.dropped += 1
+            if len(self.unread) < ERRORS_KEPT:
+                self.unread.append(str(error))
+            return None
         self.count += 1
         if isinstance(event, dict):
             self._note(event)
@@ -169,30 +152,53 @@ class Stream:
         kind = event.get("type")
         item = event.get("item")
         if kind == "thread.started":
-            self.thread_id = event.get("thread_id")
+            self.thread_id = self._thread_id(event.get("thread_id")) or self.thread_id
         elif kind == "turn.completed":
             self.completed = True
-            usage = event.get("usage")
-            if isinstance(usage, dict):
-                if usage.get("cache_write_input_tokens") is None:
-                    usage["cache_write_input_tokens"] = 0
-                self.usage = usage
+            self.usage = self._counts(event.get("usage"))
         elif kind == "turn.failed" and self.failure is None:
             self.failure = shorten(message_of(event.get("error")), FAILURE_LENGTH)
         elif kind == "error":
             self._note_error(message_of(event))
         elif kind == "item.completed" and isinstance(item, dict):
             if item.get("type") == "agent_message":
-                self.final_response = item.get("text") or ""
+                self.final_response = self._text(item.get("text"))
             elif item.get("type") == "error":
                 self._note_error(message_of(item))
+
+    def _thread_id(self, value: Any) -> str | None:
+        if isinstance(value, str) and _THREAD_ID.fullmatch(value):
+            return value
+        self.strange.add("thread_id")
+        return None
+
+    def _text(self, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        if value is not None:
+            self.strange.add("final_response")
+        return ""
+
+    def _counts(self, value: Any) -> dict[str, Any] | None:
+        if not isinstance(value, dict):
+            if value is not None:
+                self.strange.add("usage")
+            return None
+        counts = {name: count for name, count in value.items() if len(name) <= _LONGEST_NAME and _is_count(count)}
+        if len(counts) > _MOST_COUNTS:
+            counts = {}
+        if counts.keys() != value.keys():
+            self.strange.add("usage")
+        return {**counts, "cache_write_input_tokens": counts.get("cache_write_input_tokens") or 0}
 
     def _note_error(self, message: str) -> None:
         if len(self.errors) < ERRORS_KEPT:
             self.errors.append(shorten(message, 2000))
 
     def _store(self, event: Any, size: int) -> None:
-        is_item = isinstance(event, dict) and event.get("type") == "item.completed" and "item" in event
+        is_item = (
+            isinstance(event, dict) and event.get("type") == "item.completed" and isinstance(event.get("item"), dict)
+        )
         copies = is_item + 1 if self._keep == "all" else is_item if self._keep == "items" else 0
         if not copies:
             return
@@ -210,6 +216,10 @@ class Stream:
             self.events.append(event)
         if is_item:
             self.items.append(event["item"])
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**63)
 
 
 def message_of(holder: Any) -> str:

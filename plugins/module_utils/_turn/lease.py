@@ -8,8 +8,9 @@
 
 ``Detached``: the control node polls, over a connection that may break. A directory holds ``lease``, which each poll
 rewrites, and which ends the turn once it stays as it was for the grace period; ``live``, a FIFO for lines that a poll
-waits for; ``result``, there once the turn is over; ``pid``, the supervisor, which SIGTERM cancels or, at the end,
-lets go. Both halves of it are here: the class is the target's, the shell scripts are what the control node runs there.
+waits for; ``thread``, the thread's ID, in case that nothing else comes; ``result``, there once the turn is over;
+``pid``, the supervisor, which SIGTERM cancels or, at the end, lets go. Both halves of it are here: the class is the
+target's, the shell scripts are what the control node runs there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import tempfile
 import time
 from typing import Any, Iterator, Protocol, Sequence
 
+from .._formats.text import shorten
+from .._host.descriptors import write_all
 from .._host.new_files import new_file, write_file
 from .options import POLL_SECONDS
 
@@ -50,6 +53,8 @@ PRIVATE = 0o600
 
 CANCELLED = "cancelled"
 EXPIRED = "lease_expired"
+KILLED = "supervisor_killed"
+RESULT_LOST = "result_lost"
 
 
 class Link(Protocol):
@@ -65,7 +70,7 @@ class Link(Protocol):
 
     def show(self, line: dict[str, Any]) -> None:
         """Passes on what happened, once ``ready``: ``at`` (seconds) and ``text`` for a person, ``thread_id`` and
-        ``item`` in case the result is lost."""
+        ``item`` in case the result is lost. A line that has ``thread_id`` needs not wait."""
 
     def deliver(self, result: dict[str, Any]) -> None:
         """Hands the result over, and returns once it is fetched or nobody will."""
@@ -84,7 +89,8 @@ class _Cancellable:
 
 
 class Attached(_Cancellable):
-    """``lifeline`` reads to its end when the waiting process is gone; ``result`` takes one JSON document."""
+    """``lifeline`` reads to its end when the waiting process is gone; ``result`` takes JSON objects, a line each: the
+    thread as soon as it is known, and the result."""
 
     def __init__(self, lifeline: int, result: int) -> None:
         super().__init__()
@@ -100,11 +106,15 @@ class Attached(_Cancellable):
         return False
 
     def show(self, line: dict[str, Any]) -> None:
-        pass
+        if line.get("thread_id"):
+            self._write({"thread_id": line["thread_id"]})
 
     def deliver(self, result: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError), open(self._result, "wb") as file:
-            file.write(json.dumps(result).encode())
+        self._write(result)
+
+    def _write(self, document: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            write_all(self._result, json.dumps(document).encode() + b"\n")
 
 
 class Detached(_Cancellable):
@@ -154,12 +164,20 @@ class Detached(_Cancellable):
         if self._dropped:
             line = {**line, "dropped": self._dropped}
             self._dropped = 0
+        if line.get("thread_id"):
+            self._keep_thread(line["thread_id"])
         encoded = json.dumps(line).encode()
         if len(encoded) > LINE_BYTES:
             encoded = json.dumps({name: value for name, value in line.items() if name != "item"}).encode()
         if not self._pending:
             self._pass_on_from = max(self._pass_on_from, time.monotonic() + BURST_SECONDS)
         self._pending += encoded + b"\n"
+
+    def _keep_thread(self, thread_id: str) -> None:
+        """For a poll that finds this process dead, before it has passed on anything."""
+        with contextlib.suppress(OSError):
+            content = json.dumps({"thread_id": thread_id}).encode() + b"\n"
+            write_file(os.path.join(self._directory, "thread"), content, PRIVATE)
 
     def _pass_on(self) -> float:
         """Writes what there is to a waiting poll, if there is one. Returns when to try again."""
@@ -193,13 +211,35 @@ class Detached(_Cancellable):
         if self.cancelled or self._expired():
             return
         partial = os.path.join(self._directory, "result.partial")
-        write_file(partial, self._pending + json.dumps(result).encode() + b"\n", PRIVATE)
-        os.rename(partial, os.path.join(self._directory, "result"))
+        try:
+            write_file(partial, self._pending + json.dumps(result).encode() + b"\n", PRIVATE)
+            os.rename(partial, os.path.join(self._directory, "result"))
+        except OSError as error:  # the disk is full, say: what matters goes through memory
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            self._pending = json.dumps(_lost(result, f"{self._directory}: {error.strerror}")).encode() + b"\n"
         while not self._expired():
-            with contextlib.suppress(BlockingIOError), self._reader():
-                pass  # a poll that waits for lines sees the end of them, and finds the result
+            with contextlib.suppress(BlockingIOError, BrokenPipeError), self._reader() as fd:
+                # A poll that waits for lines sees the end of them, and finds the result.
+                if not os.path.exists(os.path.join(self._directory, "result")):
+                    os.write(fd, self._pending)
             if signal.sigtimedwait(signals, RETRY_SECONDS):
                 return
+
+
+def _lost(result: dict[str, Any], why: str) -> dict[str, Any]:
+    """What there is to say where there is no room for the result. A pipe holds it."""
+    message = (
+        f"the turn ended as {result['status']}, and its result could not be written ({why}): make room, and resume it"
+    )
+    return {
+        "status": "aborted",
+        "reason": RESULT_LOST,
+        "failed": True,
+        "changed": True,
+        "msg": shorten(message, LINE_BYTES // 8),
+        "thread_id": result["thread_id"],
+    }
 
 
 def make_directory(above: str) -> str:
@@ -258,7 +298,7 @@ def poll_script(directory: str, number: int) -> str:
     return (
         f"umask 077; cd {shlex.quote(directory)} 2>/dev/null || exit {RC_GONE}; "
         f"echo {number} >lease; "
-        f'[ -e result ] || kill -0 "$(cat pid)" 2>/dev/null || exit {RC_DEAD}; '
+        f'[ -e result ] || kill -0 "$(cat pid)" 2>/dev/null || {{ cat thread 2>/dev/null; exit {RC_DEAD}; }}; '
         f"[ -e result ] || timeout {POLL_SECONDS} cat live; "
         "[ ! -e result ] || cat result"
     )
@@ -278,8 +318,13 @@ def cleanup_script(directory: str) -> str:
     return f"rm -rf {shlex.quote(directory)}"
 
 
-def left_behind(contained: bool) -> str:
-    """What is to be expected of a turn whose supervisor was killed, by whether it was to have a PID namespace."""
+def killed(contained: bool) -> str:
+    """The message of a turn whose supervisor was killed, and what is to be expected of it, by whether it was to have a
+    PID namespace."""
+    left = "may still run: look for processes of the user that it ran as"
     if contained:
-        return "What the turn had started was in a PID namespace, where this host has them, and ended with it"
-    return "What the turn had started may still run: look for processes of the user that it ran as"
+        left = "was in a PID namespace, where this host has them, and ended with it"
+    return (
+        "the turn's supervisor was killed, by the out-of-memory killer or by its own user. What the turn had started "
+        f"{left}"
+    )

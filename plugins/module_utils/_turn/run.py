@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import resource
 import signal
 import time
-from typing import Any, NamedTuple
+import traceback
+from typing import Any, Iterator, NamedTuple
 
 from .._formats import json_schema
+from .._formats.text import counted, shorten
 from . import events
 from .argv import build_argv, well_formed
 from .bounds import Bounds
@@ -21,17 +24,21 @@ from .child import Command
 from .describe import describe
 from .lease import CANCELLED, EXPIRED, Link
 from .options import TurnOptions
+from .outcome import STDERR_LENGTH, fit_for_people
 from .raw_events import RawEvents
 from .supervise import Caller, Ending, supervise
 from .tenant import Tenant, cli_version
 
-STDERR_BYTES = 64 * 1024
 # Strings of the items that go to the control node while the turn runs.
 SHOWN_LENGTH = 2000
 
 TIMEOUT = "timeout"
 IDLE_TIMEOUT = "idle_timeout"
 BAD_LINE = "bad_line"
+# Ours, not the CLI's.
+INTERNAL_ERROR = "internal_error"
+# A schema's pattern can take for ever on a text that was made for it.
+CHECK_SECONDS = 5.0
 
 _THREAD_GONE = re.compile(r"no rollout found for thread id", re.IGNORECASE)
 _THREAD_BUSY = re.compile(r"already has an active writer", re.IGNORECASE)
@@ -51,13 +58,18 @@ class Turn(NamedTuple):
 
 
 def run_turn(turn: Turn, link: Link, verbose: bool = False) -> dict[str, Any]:
-    """Runs the turn to its end and returns the module's result. Where the thread is gone and the options say so, the
-    turn is run once more, in a new thread."""
-    result = _Run(turn, turn.argv, link, verbose).result()
-    if result["reason"] == "thread_gone" and turn.options.thread_missing == "start":
-        argv = build_argv(turn.options._replace(thread_id=None, fork=False), turn.images, turn.schema_file)
-        result = _Run(turn, argv, link, verbose).result()
-    return result
+    """Runs the turn to its end and returns the module's result, whatever happens. Where the thread is gone and the
+    options say so, the turn is run once more, in a new thread."""
+    run = _Run(turn, turn.argv, link, verbose)
+    try:
+        result = run.result()
+        if result["reason"] == "thread_gone" and turn.options.thread_missing == "start":
+            argv = build_argv(turn.options._replace(thread_id=None, fork=False), turn.images, turn.schema_file)
+            run = _Run(turn, argv, link, verbose)
+            result = run.result()
+    except Exception as error:
+        result = run.crashed(error)
+    return fit_for_people(result)
 
 
 class _Run:
@@ -77,6 +89,8 @@ class _Run:
         self._bounds = Bounds(options, turn.tenant)
         fd, limit = turn.events_fd, options.limits.get(resource.RLIMIT_FSIZE)
         self._raw = None if fd is None else RawEvents(fd, turn.tenant.identity, limit)
+        self._deadline = self._started + (math.inf if options.timeout is None else options.timeout)
+        self._duration = 0.0
 
     def result(self) -> dict[str, Any]:
         try:
@@ -88,10 +102,13 @@ class _Run:
                 None, "spawn_failed", None, f"{self._argv[0]} or its interpreter is not there: {remedy}"
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+            if self._stream.count:
+                raise  # it had been started
             full = ": its user has as many processes as max_processes allows" if _is_refused_fork(error) else ""
             return self._report(None, "spawn_failed", None, f"{self._argv[0]} cannot be started: {error}{full}")
         if ending.stopped is None:
             self._take_lines(self._lines.rest())
+        self._duration = time.monotonic() - self._started
         return self._report(ending, *self._classify(ending))
 
     def _command(self) -> Command:
@@ -111,6 +128,24 @@ class _Run:
     def _caller(self) -> Caller:
         return Caller(self._take_stdout, self._take_stderr, self._tend, self._link.wakes)
 
+    def crashed(self, error: Exception) -> dict[str, Any]:
+        """The result where this program, not the CLI, failed."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error}, in {frame.name}, line {frame.lineno}"
+        return {
+            "status": "aborted",
+            "reason": INTERNAL_ERROR,
+            "changed": True,
+            "failed": True,
+            "thread_id": self._stream.thread_id or self._turn.options.thread_id,
+            "final_response": self._stream.final_response,
+            "thread_items": self._stream.items,
+            "argv": self._argv,
+            "duration": round(time.monotonic() - self._started, 3),
+            "msg": f"a fault of codex_exec itself, not of the turn or the connection, ended the turn ({what}): report "
+            "it to the makers of alive.codex, and resume the thread",
+        }
+
     def _take_stdout(self, chunk: bytes) -> str | None:
         stop = self._take_lines(self._lines.split(chunk))
         if self._lines.overlong:
@@ -128,6 +163,8 @@ class _Run:
             except events.BadLine:
                 return BAD_LINE
             self._show(event)
+            if time.monotonic() >= self._deadline:  # what came at once may take longer to read than is left
+                return TIMEOUT
         if lines:
             self._last_event = time.monotonic()
         return None
@@ -139,10 +176,10 @@ class _Run:
 
     def _show(self, event: Any) -> None:
         """Tells whoever watches what happened, and what must not be lost if the result is."""
-        if not self._link.ready():
+        kind = event.get("type") if isinstance(event, dict) else None
+        if not self._link.ready() and kind != "thread.started":
             return
         text = describe(event, self._verbose)
-        kind = event.get("type") if isinstance(event, dict) else None
         item = event.get("item") if kind == "item.completed" and self._turn.options.events != "none" else None
         line: dict[str, Any] = {}
         if self._turn.options.live_path is not None and isinstance(kind, str):  # a program is told of every event
@@ -153,7 +190,7 @@ class _Run:
         if line:
             line["at"] = round(time.monotonic() - self._started, 1)
         if kind == "thread.started":
-            line["thread_id"] = events.shorten_strings(self._stream.thread_id)
+            line["thread_id"] = self._stream.thread_id
         if item is not None:
             line["item"] = events.shorten_strings(item, SHOWN_LENGTH)
         if line:
@@ -162,22 +199,22 @@ class _Run:
     def _take_stderr(self, chunk: bytes) -> None:
         # Both ends matter: what it was about, and what it died of.
         text = self._stderr + chunk
-        if len(text) > STDERR_BYTES:
-            half = STDERR_BYTES // 2
+        if len(text) > STDERR_LENGTH:
+            half = STDERR_LENGTH // 2
             text = text[:half] + b"\n[...]\n" + text[-half + 7 :]
         self._stderr = text
 
     def _tend(self) -> tuple[str | None, float]:
         reason, delay = self._link.tend()
         now = time.monotonic()
-        for limit, start, name in (
-            (self._turn.options.timeout, self._started, TIMEOUT),
-            (self._turn.options.idle_timeout, self._last_event, IDLE_TIMEOUT),
+        idle = self._turn.options.idle_timeout
+        for end, name in (
+            (self._deadline, TIMEOUT),
+            (math.inf if idle is None else self._last_event + idle, IDLE_TIMEOUT),
         ):
-            if limit is not None:
-                delay = min(delay, start + limit - now)
-                if now >= start + limit:
-                    reason = reason or name
+            delay = min(delay, end - now)
+            if now >= end:
+                reason = reason or name
         return reason, delay
 
     def _classify(self, ending: Ending) -> tuple[str, str | None, str | None]:
@@ -192,7 +229,7 @@ class _Run:
             return "failed", None, f"the turn failed: {stream.failure}"
         if stream.bad_line is not None:
             return "bad_stream", None, stream.bad_line
-        if ending.stopped == TIMEOUT:
+        if ending.stopped == TIMEOUT or self._started + self._duration >= self._deadline:
             return "timed_out", TIMEOUT, f"the turn did not end within its timeout of {options.timeout:g} s"
         if ending.stopped == IDLE_TIMEOUT:
             return "timed_out", IDLE_TIMEOUT, f"no event came for {options.idle_timeout:g} s"
@@ -227,7 +264,7 @@ class _Run:
         words = [line for line in text.splitlines() if line.strip()]
         errors = [line for line in words if line.lower().startswith("error")]
         last = (errors or words or ["it wrote nothing to stderr"])[0 if errors else -1]
-        return None, f"the CLI exited with status {rc}: {events.shorten(last, 1000)}"
+        return None, f"the CLI exited with status {rc}: {shorten(last, 1000)}"
 
     def _command_of(self, argument: str) -> str:
         """The command that an argument belongs to, where it is the command that the CLI does not know: it then takes
@@ -245,8 +282,9 @@ class _Run:
         structured = None
         if status == "completed" and options.output_schema is not None:
             try:
-                structured = json_schema.parse_response(stream.final_response, options.output_schema)
-            except ValueError as error:
+                with _at_most(CHECK_SECONDS):
+                    structured = json_schema.parse_response(stream.final_response, options.output_schema)
+            except (ValueError, TimeoutError) as error:
                 status, message = "invalid_response", f"the final response does not fit output_schema: {error}"
         rc = None if ending is None else ending.rc
         result: dict[str, Any] = {
@@ -269,7 +307,7 @@ class _Run:
             "stderr": self._redacted(self._stderr).decode("utf-8", "replace"),
             "rc": rc if rc is None or rc >= 0 else None,
             "signal": _signal_name(rc) if rc is not None and rc < 0 else None,
-            "duration": round(time.monotonic() - self._started, 3),
+            "duration": round(self._duration or time.monotonic() - self._started, 3),
             "argv": self._argv,
             "containment": {
                 "pid_namespace": ending is not None and ending.contained,
@@ -290,6 +328,15 @@ class _Run:
                 "namespaces on this host"
             )
         warnings += self._bounds.warnings
+        if stream.strange:
+            warnings.append(
+                f"the CLI gave something else than it should, left out here: {', '.join(sorted(stream.strange))}"
+            )
+        if stream.unread:
+            warnings.append(
+                f"{counted(len(stream.unread), 'event')} too large to be read, left out here; events_path keeps what "
+                f"the CLI writes: {stream.unread[0]}"
+            )
         if warnings:
             result["warnings"] = warnings
         return result
@@ -301,6 +348,25 @@ def _is_refused_fork(error: Exception) -> bool:
 
 def _survivors(ending: Ending) -> str:
     return f"these processes of the turn could not be killed: {ending.survivors}"
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Ends the block once it has taken so long.
+
+    Raises TimeoutError.
+    """
+
+    def expire(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"to find out took longer than {seconds:g} s")
+
+    former = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
 
 
 def _signal_name(rc: int) -> str:

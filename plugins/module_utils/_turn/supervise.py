@@ -16,8 +16,8 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 
 from .child import READ_BYTES, Command, Started, start
 
-# From SIGTERM to SIGKILL; the CLI needs 0.06 s to end.
-TERM_SECONDS = 1.0
+# From SIGTERM to SIGKILL; the CLI needs 0.06 s to end, and limits of time are kept within a second.
+TERM_SECONDS = 0.5
 # How often the caller's ``tend`` is asked when nothing happens.
 TICK_SECONDS = 0.5
 
@@ -87,6 +87,7 @@ def _attend(started: Started, caller: Caller, wakeup: int) -> Ending:
         delay = min(delay, TICK_SECONDS)
         rc = child.poll()
         if rc is not None:
+            stopped = stopped or reason
             break
         now = time.monotonic()
         if stopped is None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -76,13 +77,15 @@ def _attend(turn: Turn, directory: str, verbose: bool) -> dict[str, Any]:
         _supervise(turn, directory, verbose, keep, lambda: lease.Attached(lifeline_read, result_write))
     os.close(lifeline_read)
     os.close(result_write)
-    text = _wait(result_read, lifeline_write)
-    contained = turn.tenant.identity is not None
-    if text:
-        result: dict[str, Any] = json.loads(text)
-        return result
-    message = f"the turn's supervisor died; look for the out-of-memory killer. {lease.left_behind(contained)}"
-    return {"failed": True, "msg": message, "status": "aborted", "reason": None}
+    result: dict[str, Any] = {"thread_id": turn.options.thread_id}
+    for line in _wait(result_read, lifeline_write).splitlines():
+        with contextlib.suppress(ValueError):  # the last one may be cut off
+            result.update(json.loads(line))
+    lease.remove_directory(directory)
+    if "status" not in result:
+        message = lease.killed(turn.tenant.identity is not None)
+        result.update(failed=True, changed=True, status="aborted", reason=lease.KILLED, msg=message)
+    return result
 
 
 def _supervise(
@@ -98,10 +101,10 @@ def _supervise(
         close_all_but({0, 1, 2, *keep, *(() if turn.events_fd is None else (turn.events_fd,))})
         link = make_link()
         link.deliver(run_turn(turn, link, verbose))
+        lease.remove_directory(directory)
         code = 0
     finally:
-        lease.remove_directory(directory)
-        os._exit(code)
+        os._exit(code)  # with the directory left, whoever polls finds that this process died
 
 
 def _wait(result: int, lifeline: int) -> bytes:
