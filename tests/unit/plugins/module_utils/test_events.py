@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.alive.codex.plugins.module_utils._formats import bounded_json
 from ansible_collections.alive.codex.plugins.module_utils._turn import events
 from ansible_collections.alive.codex.plugins.module_utils._turn.describe import describe, terminal_line
 from hypothesis import given
@@ -135,3 +136,147 @@ def test_the_first_failure_is_the_turns() -> None:
     """What comes after it, such as that the turn was given up, says less."""
     failures = ({"type": "turn.failed", "error": {"message": text}} for text in ("quota exceeded", "turn aborted"))
     assert feed(events.Stream("none", 1000), *failures).failure == "quota exceeded"
+
+
+def big(unit: str, number: int) -> bytes:
+    return b'{"type":"item.completed","item":{"type":"x","a":[' + ",".join([unit] * number).encode() + b"]}}"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (big("[]", 2_000_000), "values"),
+        (big("{}", 130_000), "values"),
+        (big('"a"', 300_000), "values"),
+        (big('{"a":1}', 100_000), "values"),
+        (b"[" * 900 + b"]" * 900, "deep"),
+        (b'{"a":' * 150 + b"1" + b"}" * 150, "deep"),
+    ],
+)
+def test_what_takes_too_much_is_counted_and_not_parsed(line: bytes, why: str) -> None:
+    stream = events.Stream("all", 1000)
+    assert stream.feed(line) is None
+    assert (stream.count, stream.dropped, len(stream.unread)) == (1, 1, 1) and why in stream.unread[0]
+    assert stream.bad_line is None and stream.events == stream.items == []
+
+
+def test_what_only_looks_like_much_is_parsed() -> None:
+    for text in (",[{" * 200_000, '\\"[,' * 100_000, '"' * 300_000, "\\" * 600_000):
+        stream = feed(events.Stream("none", 1000), message(text))
+        assert stream.final_response == text and not stream.unread
+    assert bounded_json.parse(b"[" * 100 + b"]" * 100)
+
+
+def test_numbers_of_any_length_are_read_in_no_time() -> None:
+    assert events.parse_line(b"[" + b"9" * 8_000_000 + b"]") == [None]
+    assert events.parse_line(b"[1." + b"9" * 8_000_000 + b"]") == [None]
+    assert events.parse_line(b"[12345678901234567890]") == [12345678901234567890]
+
+
+@given(VALUES, VALUES, VALUES)
+def test_what_is_told_by_name_has_its_type(thread: Any, usage: Any, text: Any) -> None:
+    item = {"type": "agent_message", "text": text}
+    stream = feed(
+        events.Stream("all", 10_000),
+        {"type": "thread.started", "thread_id": thread},
+        {"type": "item.completed", "item": item},
+        {"type": "item.completed", "item": text},
+        {"type": "turn.completed", "usage": usage},
+    )
+    assert stream.completed and isinstance(stream.final_response, str)
+    assert stream.thread_id is None or stream.thread_id.isascii()
+    assert all(isinstance(item, dict) for item in stream.items)
+    counts = (stream.usage or {}).values()
+    assert all(count is None or (isinstance(count, (int, float)) and 0 <= count < 2**63) for count in counts)
+
+
+@pytest.mark.parametrize(
+    "thread", ["--dangerously-bypass-approvals-and-sandbox", "", "a" * 200, "a b", "\x1b[2J", 5, None, {"a": 1}]
+)
+def test_an_id_that_is_none_is_left_out_and_named(thread: Any) -> None:
+    stream = feed(events.Stream("all", 10_000), {"type": "thread.started", "thread_id": thread})
+    assert stream.thread_id is None and stream.strange == {"thread_id"}
+
+
+def item(kind: str, **more: Any) -> dict[str, Any]:
+    return {"type": "item.completed", "item": {"id": "a", "type": kind, **more}}
+
+
+STATES = {"t2": {"status": "errored", "message": "out of credits"}, "t3": {"status": "running", "message": None}}
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (item("reasoning", text="**Looking**"), "thinks: **Looking**"),
+        (
+            item("command_execution", command="make", exit_code=2, aggregated_output="cc x.c\nmake: *** Error 1\n"),
+            "exit 2: make: make: *** Error 1",
+        ),
+        (item("command_execution", command="rm", status="declined"), "declined: rm"),
+        (
+            item(
+                "file_change", status="failed", changes=[{"kind": "add", "path": "a"}, {"kind": "delete", "path": "b"}]
+            ),
+            "files failed: add a, delete b",
+        ),
+        (
+            item("mcp_tool_call", server="s", tool="t", status="failed", error={"message": "no such issue"}),
+            "tool s.t: failed: no such issue",
+        ),
+        (
+            item("mcp_tool_call", server="s", tool="t", status="failed", result={"content": [{"text": "401"}]}),
+            "tool s.t: failed: 401",
+        ),
+        (item("mcp_tool_call", server="s", tool="t", status="completed"), "tool s.t: completed"),
+        (
+            item("collab_tool_call", tool="wait", status="failed", agents_states=STATES),
+            "agents: wait: failed: errored out of credits: running",
+        ),
+        (item("web_search", query="codex"), "search: codex"),
+        (
+            item("web_search", query="", action={"type": "open_page", "url": "https://example.org/x"}),
+            "search: open_page: https://example.org/x",
+        ),
+        (
+            item("web_search", query="", action={"type": "find_in_page", "pattern": "p", "url": "https://e.org"}),
+            "search: find_in_page: p: https://e.org",
+        ),
+        (item("web_search", query="a", action={"type": "search", "query": "a", "queries": ["a", "b"]}), "search: a, b"),
+        (item("todo_list", items=[{"text": "x", "completed": True}, {"text": "y"}]), "plan: 1 of 2 done"),
+        (item("image_generation", status="failed", error="too large"), "image_generation: failed: too large"),
+        (item("of_the_future"), "of_the_future"),
+        ({"type": "item.started", "item": {"type": "of_the_future"}}, "started: of_the_future"),
+        (
+            {
+                "type": "item.started",
+                "item": {"type": "collab_tool_call", "tool": "spawn_agent", "status": "in_progress", "prompt": "look"},
+            },
+            "agents: spawn_agent: in_progress: look",
+        ),
+    ],
+)
+def test_every_type_of_item_has_a_line_and_what_failed_says_why(event: dict[str, Any], line: str) -> None:
+    assert describe(event) == line
+
+
+KEYS = ["type", "item", "status", "text", "error", "message", "changes", "agents_states", "action", "items", "query"]
+KINDS = [
+    "agent_message",
+    "file_change",
+    "mcp_tool_call",
+    "collab_tool_call",
+    "web_search",
+    "todo_list",
+    "command_execution",
+]
+
+
+@given(
+    st.sampled_from(["item.started", "item.updated", "item.completed"]),
+    st.dictionaries(st.sampled_from(KEYS), VALUES | st.sampled_from(KINDS)),
+    st.booleans(),
+)
+def test_whatever_an_item_holds_it_has_a_short_line_or_none(kind: str, held: dict[str, Any], verbose: bool) -> None:
+    line = describe({"type": kind, "item": held}, verbose)
+    assert line is None or (isinstance(line, str) and len(line) < 20_000)
