@@ -19,7 +19,7 @@ FOUNDATIONS = {"_host", "_formats"}  # know no domain, nor each other
 SIDEWAYS = {("_sessions", "_workspaces.homes")}
 # What takes and returns plain values, besides all of _formats.
 PURE = {
-    "_turn": {"argv", "describe", "events", "options", "outcome", "overrides", "shell_policy"},
+    "_turn": {"argv", "describe", "events", "options", "outcome", "overrides", "sandbox", "shell_policy"},
     "_sessions": {"options", "plan"},
     "_workspaces": {"request", "report"},
 }

@@ -17,6 +17,7 @@ from typing import Any, Iterator, NamedTuple
 
 from .._formats import json_schema
 from .._formats.text import counted, shorten
+from .._host.namespaces import user_namespaces
 from . import events
 from .argv import build_argv, well_formed
 from .bounds import Bounds
@@ -26,6 +27,7 @@ from .lease import CANCELLED, EXPIRED, Link
 from .options import TurnOptions
 from .outcome import STDERR_LENGTH, fit_for_people
 from .raw_events import RawEvents
+from .sandbox import SandboxFailures
 from .supervise import Caller, Ending, supervise
 from .tenant import Tenant, cli_version
 
@@ -83,6 +85,7 @@ class _Run:
         self._verbose = verbose
         self._stream = events.Stream(options.events, options.max_bytes)
         self._lines = events.Lines()
+        self._sandbox = SandboxFailures()
         self._stderr = b""
         self._secrets = options.secrets()
         self._started = self._last_event = time.monotonic()
@@ -162,6 +165,7 @@ class _Run:
                 event = self._stream.feed(line)
             except events.BadLine:
                 return BAD_LINE
+            self._sandbox.note(event)
             self._show(event)
             if time.monotonic() >= self._deadline:  # what came at once may take longer to read than is left
                 return TIMEOUT
@@ -328,6 +332,12 @@ class _Run:
                 "namespaces on this host"
             )
         warnings += self._bounds.warnings
+        if self._sandbox.failed and options.sandbox_mode != "danger-full-access":
+            warnings.append(
+                f"the sandbox failed, not the command, in {self._sandbox.failed} of "
+                f"{counted(self._sandbox.commands, 'command')} of the model's ({self._sandbox.words[:300]}); "
+                f"{user_namespaces()}. codex_validate with sandbox: true shows whether it works"
+            )
         if stream.strange:
             warnings.append(
                 f"the CLI gave something else than it should, left out here: {', '.join(sorted(stream.strange))}"
