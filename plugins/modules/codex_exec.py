@@ -240,8 +240,9 @@ options:
       - The whole environment of the CLI, in place of the inherited one or of the workspace's clean one. For variables
         that come on top, see O(extra_env).
       - With O(workspace) or O(home), HOME is that directory where O(env) does not name another.
-      - Values whose names contain KEY, TOKEN, SECRET, PASSWORD or PASSPHRASE are redacted wherever they appear in the
-        result.
+      - No value is ever repeated among the arguments of the task, at any verbosity. Values whose names contain KEY,
+        TOKEN, SECRET, PASSWORD or PASSPHRASE, and passwords in URLs, are redacted wherever they appear in the result,
+        from 8 characters on. A shorter one, or another, is there where the model or the CLI writes it.
     type: dict
   extra_env:
     description:
@@ -294,6 +295,8 @@ options:
       - How many bytes RV(events) and RV(thread_items) may take together. Past it, long strings in them are cut, with a
         mark that gives their full length; a quarter more, and further events are only counted in RV(events_dropped).
         The final response is never cut.
+      - Whatever it is, an event of more than 250,000 values, or nested more than 100 deep, is left out. A line of more
+        than 8 MiB ends the turn.
     type: int
     default: 1048576
   events_path:
@@ -409,16 +412,20 @@ status:
     - How the turn ended. Only V(completed) is success.
     - V(failed) is a C(turn.failed) event, V(exited) a non-zero exit status, V(killed) a signal, V(timed_out) one of
       the limits, V(aborted) a cancelled turn or a control node that was gone too long, V(bad_stream) a line that is
-      no JSON, V(spawn_failed) a CLI that could not be started, V(incomplete) an exit status 0 without
-      C(turn.completed) or with processes that could not be killed, V(invalid_response) a final response that does not
-      satisfy O(output_schema), and V(not_run) check mode.
+      no JSON or longer than 8 MiB, V(spawn_failed) a CLI that could not be started, V(incomplete) an exit status 0
+      without C(turn.completed) or with processes that could not be killed, V(invalid_response) a final response that
+      does not satisfy O(output_schema), and V(not_run) check mode.
   type: str
   returned: always
   sample: completed
 reason:
   description:
     - More about the status where it is known, one of V(timeout), V(idle_timeout), V(cancelled), V(lease_expired),
-      V(thread_gone), V(thread_busy), V(unsupported_option), V(max_memory) and V(survivors).
+      V(supervisor_killed), V(result_lost), V(internal_error), V(thread_gone), V(thread_busy), V(unsupported_option),
+      V(max_memory) and V(survivors).
+    - With V(supervisor_killed), what watched the turn on the target was killed, and with V(internal_error), it failed
+      by a fault of this collection. V(result_lost) is a result that could not be written, as a disk is full, say. None
+      of them is a lost connection. RV(thread_id) is there as soon as the CLI has told of it.
     - With V(lease_expired), the target heard nothing from the control node for O(grace_period). The result never came,
       so it has only RV(thread_id), RV(thread_items) and RV(final_response), as far as they had reached the control
       node by then, with strings of more than 2000 characters cut. All of it is in O(events_path) where that was given,
@@ -530,6 +537,7 @@ containment:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease, options, prepare, supervisor
 
 
@@ -540,7 +548,9 @@ def main() -> None:
         mutually_exclusive=options.MUTUALLY_EXCLUSIVE,
         required_one_of=options.REQUIRED_ONE_OF,
     )
-    params = module.params
+    params = dict(module.params)
+    # Results repeat the module's arguments.
+    module.params.update(options.without_secrets(params))
     if params["_secrets"] is not None and not module.check_mode:
         params.update(json.loads(lease.read_secrets(params["_secrets"])))
     for warning in [] if params["_detach"] else supervisor.keep_job_private():
@@ -554,9 +564,10 @@ def main() -> None:
             module.exit_json(**prepare.preview(wanted))
         result, warnings = supervisor.start_turn(wanted, bool(params["_detach"]), verbose=module._verbosity > 0)
     except options.CannotRun as error:
-        module.fail_json(msg=str(error), status="spawn_failed", reason=None, thread_id=params["thread_id"])
+        thread_id = params["thread_id"]
+        module.fail_json(msg=clean(str(error)), status="spawn_failed", reason=None, thread_id=thread_id)
     for warning in warnings:
-        module.warn(warning)
+        module.warn(clean(warning))
     module.exit_json(**result)
 
 

@@ -23,8 +23,11 @@ POLL_SECONDS = 2
 MOST_PROCESSES = 2**22
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE", re.IGNORECASE)
-# A shorter value is no secret, but would blot out half of the result.
+_URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s]*:([^/@\s]+)@", re.IGNORECASE)
+# A shorter value is no secret, but would blot out half of the result. Of a key, it is known that it is one.
 _SECRET_LENGTH = 8
+_KEY_LENGTH = 4
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 SPEC: dict[str, Any] = {
     "prompt": {"type": "str"},
@@ -191,12 +194,27 @@ def read(params: Mapping[str, Any]) -> TurnOptions:
     return TurnOptions(**{name: given[name] for name in TurnOptions._fields})
 
 
+def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in place of each value that is secret: the names of variables stay."""
+    hidden: dict[str, Any] = {}
+    for name in ("api_key", "env", "extra_env"):
+        value = params.get(name)
+        if isinstance(value, dict):
+            hidden[name] = dict.fromkeys(value, HIDDEN)
+        elif value is not None:
+            hidden[name] = HIDDEN
+    return hidden
+
+
 def secrets_of(api_key: str | None, *variables: Mapping[str, Any] | None) -> list[bytes]:
-    """What must not be repeated, longest first: the API key, and values of variables whose names say that they are
-    secret."""
-    named = [(name, value) for each in variables for name, value in (each or {}).items()]
-    values = [api_key or "", *(value for name, value in named if _SECRET_NAME.search(name))]
-    secrets = {str(value).encode() for value in values if len(str(value)) >= _SECRET_LENGTH}
+    """What must not be repeated, longest first: the API key, values of variables whose names say that they are secret,
+    and passwords in URLs, a proxy's, say."""
+    named = [(name, str(value)) for each in variables for name, value in (each or {}).items()]
+    values = [value for name, value in named if _SECRET_NAME.search(name)]
+    values += [match[1] for _name, value in named for match in [_URL_PASSWORD.match(value)] if match]
+    secrets = {value.encode() for value in values if len(value) >= _SECRET_LENGTH}
+    if api_key and len(api_key) >= _KEY_LENGTH:
+        secrets.add(api_key.encode())
     return sorted(secrets, key=len, reverse=True)
 
 
