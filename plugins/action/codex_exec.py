@@ -19,8 +19,10 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease, options
 from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
+from ansible_collections.alive.codex.plugins.module_utils._turn.outcome import fit_for_people
 from ansible_collections.alive.codex.plugins.plugin_utils import _live, _progress, _slots, _watch
 
 MODULE = "alive.codex.codex_exec"
@@ -43,6 +45,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp
         given = read_options(self._task.args)
+        if self._task.async_val and _is_mitogens(self._connection):
+            raise AnsibleActionFail(
+                "async hangs under Mitogen, which cannot give a background module what it imports of its collection: "
+                "leave async out, as a turn takes the time that it needs without it, or give the play strategy: linear"
+            )
         try:
             args = {**_inventory_args(given, task_vars), **self._module_args(given)}
             if self._task.async_val and given["live_path"] is not None:
@@ -50,7 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
             if self._task.check_mode:
                 args.update(_no_secrets(given))
-            elif not self._is_pipelining_enabled("new", wrap_async):
+            elif not self._arguments_are_piped(wrap_async):
                 args = self._hide_secrets(args, given)
             if self._task.async_val or self._task.check_mode:
                 module_result = self._execute_module(MODULE, args, task_vars=task_vars, wrap_async=wrap_async)
@@ -58,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 with _worker_slot(task_vars):
                     module_result = self._watched(args, given, task_vars)
                 ActionModule._attempt = (self._task, module_result.get("thread_id"))
-            result.update(module_result)
+            result.update(fit_for_people(module_result))
         finally:
             if not self._task.async_val:
                 _watch.remove_files(self)
@@ -118,6 +125,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             args["images_src"] = self._copy(given["images_src"])
         return args
 
+    def _arguments_are_piped(self, wrap_async: bool) -> bool:
+        """Whether the module's arguments reach it without a file. Where nobody says so, such as ansible-core before
+        2.19 or another strategy's connection, they may not."""
+        try:
+            return bool(self._connection.is_pipelining_enabled(wrap_async))
+        except Exception:
+            return False
+
     def _hide_secrets(self, args: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         """The arguments without their secrets, which the module finds elsewhere: Ansible is about to write them to a
         file."""
@@ -127,30 +142,43 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         text = json.dumps(secrets).encode()
         done = self._low_level_execute_command(lease.secrets_script(), in_data=text, sudoable=True)
         if done["rc"] != 0:
-            raise AnsibleActionFail(f"secrets cannot be passed to the target: {done['stderr'] or done['stdout']}")
+            said = clean(done["stderr"] or done["stdout"])
+            raise AnsibleActionFail(f"secrets cannot be passed to the target: {said}")
         path = done["stdout"].split()[-1]
         return {**{name: value for name, value in args.items() if name not in secrets}, "_secrets": path}
 
     def _read(self, option: str, path: str) -> str:
         try:
-            with open(self._find_needle("files", path), encoding="utf-8") as file:
+            with open(self._find(path), encoding="utf-8") as file:
                 content: str = file.read()
         except (AnsibleError, OSError, UnicodeDecodeError) as error:
             raise AnsibleActionFail(f"{option} cannot be read on the control node: {error}") from error
         return content
+
+    def _find(self, path: str) -> str:
+        """Where a role or playbook has its files.
+
+        Raises AnsibleError.
+        """
+        found: str = self._loader.path_dwim_relative_stack(self._task.get_search_path(), "files", path)
+        return found
 
     def _copy(self, images: list[str]) -> list[str]:
         tmpdir: str = self._connection._shell.tmpdir or self._make_tmp_path()
         copies: list[str] = []
         for number, image in enumerate(images):
             try:
-                source = self._loader.get_real_file(self._find_needle("files", image))
+                source = self._loader.get_real_file(self._find(image))
             except AnsibleError as error:
                 raise AnsibleActionFail(f"images_src cannot be read on the control node: {error}") from error
             name = f"image-{number}{os.path.splitext(image)[1]}"
             copies.append(self._transfer_file(source, self._connection._shell.join_path(tmpdir, name)))
         self._fixup_perms2((tmpdir, *copies))
         return copies
+
+
+def _is_mitogens(connection: object) -> bool:
+    return any(each.__module__.startswith("ansible_mitogen.") for each in type(connection).__mro__)
 
 
 def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +201,7 @@ def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
         variables = [plain.get(name) for name in ("env", "extra_env")]
         mappings = [each if isinstance(each, dict) else {"SECRET": each or ""} for each in variables]
         secrets = options.secrets_of(plain.get("api_key"), *mappings)
-        raise AnsibleActionFail(remove_values(message, [secret.decode() for secret in secrets]))
+        raise AnsibleActionFail(clean(remove_values(message, [secret.decode() for secret in secrets])))
     validated: dict[str, Any] = done.validated_parameters
     return validated
 

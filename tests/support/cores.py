@@ -20,13 +20,14 @@ def for_old_targets() -> str:
     return min(OWN, LAST_FOR_OLD_TARGETS, key=_order)
 
 
-def python_with(core: str, interpreter: str = sys.executable) -> Path:
+def python_with(core: str, interpreter: str = sys.executable, beside: str = "") -> Path:
     """The Python of a virtual environment with the newest ansible-core of a line such as ``2.19``, its commands beside
-    it: this one where it has that, else one made at the first call, by ``interpreter``, and kept in the cache."""
-    if core == OWN and interpreter == sys.executable:
+    it, and a package ``beside`` it such as ``mitogen==0.3.54``: this one where it has that, else one made at the first
+    call, by ``interpreter``, and kept in the cache."""
+    if core == OWN and interpreter == sys.executable and not beside:
         return Path(sys.executable)
     tag = subprocess.check_output([interpreter, "-c", "import sys; print(sys.implementation.cache_tag)"], text=True)
-    place = cache_dir() / "cores" / f"{core}-{tag.strip()}"
+    place = cache_dir() / "cores" / "-".join(filter(None, (core, tag.strip(), beside)))
     place.parent.mkdir(exist_ok=True)
     python = place / "bin" / "python"
     with (place.parent / ".lock").open("w") as lock:
@@ -35,6 +36,7 @@ def python_with(core: str, interpreter: str = sys.executable) -> Path:
             shutil.rmtree(place, ignore_errors=True)
             subprocess.run([interpreter, "-m", "venv", place], check=True)
             install = [python, "-m", "pip", "install", "--quiet", f"ansible-core=={core}.*", "packaging"]
+            install += [beside] if beside else []
             subprocess.run(install, check=True)
             (place / ".installed").touch()
     return python
