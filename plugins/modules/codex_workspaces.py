@@ -96,9 +96,18 @@ options:
     default: false
   force:
     description:
-      - Whether to remove a HOME also while its owner runs processes. These are not ended.
+      - Whether to remove a HOME, or hand it over, also while its owner runs processes. These are not ended.
     type: bool
     default: false
+  hand_over:
+    description:
+      - Names of workspaces whose HOME, where it belongs to another UID, is given to its new owner with all in it that
+        was the old owner's. Without this, it is refused.
+      - Refused while one of the two runs processes, unless O(force) is set, and for a file that has another name, and
+        so could stay in the hands of the old owner. What is behind a link, or belongs to others, is not touched.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.workspaces
@@ -220,6 +229,7 @@ def argument_spec() -> dict[str, dict[str, object]]:
         "config": {"type": "dict", "default": {}},
         "shared_uids": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
+        "hand_over": {"type": "list", "elements": "str", "default": []},
     }
 
 
@@ -236,6 +246,7 @@ def main() -> None:
             create_users=params["create_users"],
             shared_uids=params["shared_uids"],
             force=params["force"],
+            hand_over=params["hand_over"],
             check=module.check_mode,
         )
         outcome = prepare_all.prepare_all(request)

@@ -149,6 +149,72 @@ def test_nobody_is_given_another_tenants_home(root):
     assert (root / "beta/.codex").is_dir()
 
 
+@pytest.mark.root
+class TestHandOver:
+    NEW = 61_019
+
+    @pytest.fixture
+    def home(self, root):
+        prepare(root, [own("alpha", config={"model": "o3"})])
+        sessions = root / "alpha/.codex/sessions"
+        (sessions / "rollout").write_text("")
+        (sessions / "link").symlink_to("/etc/passwd")
+        (sessions / "roots").write_text("")
+        (root / "alpha/tool").write_text("")
+        for name in ("alpha/.codex/sessions/rollout", "alpha/.codex/sessions/link", "alpha/tool"):
+            os.lchown(root / name, UID, GID)
+        (root / "alpha/tool").chmod(0o6755)
+        return root / "alpha"
+
+    def change(self, root, **options):
+        items = [{"name": "alpha", "uid": self.NEW, "gid": self.NEW, "config": {"model": "o3"}}]
+        return prepare(root, items, **options)
+
+    def test_a_home_is_given_with_all_that_was_its_owners(self, root, home):
+        before = os.stat("/etc/passwd")
+        assert "named in hand_over" in self.change(root).failures["alpha"]
+        told = self.change(root, hand_over=["alpha"], check=True)
+        assert (tell(told.changes["alpha"]), told.failures, look(home)[0]) == ([". handed over"], {}, UID)
+
+        done = self.change(root, hand_over=["alpha"])
+        assert (tell(done.changes["alpha"]), done.failures) == ([". handed over"], {})
+        owners = {str(path.relative_to(root)): look(path)[:2] for path in [home, *home.rglob("*")]}
+        assert owners.pop("alpha/.codex/sessions/roots") == (0, 0)
+        assert set(owners.values()) == {(self.NEW, self.NEW)}
+        assert look(home / "tool")[2] == "0755"
+        assert os.stat("/etc/passwd") == before
+        assert self.change(root, hand_over=["alpha"]).changes == {}
+
+    def test_what_would_stay_with_the_old_owner_is_refused(self, root, home):
+        os.link(home / "tool", root / "elsewhere")
+        assert "tool has another name" in self.change(root, hand_over=["alpha"]).failures["alpha"]
+        assert look(home)[0] == look(root / "elsewhere")[0] == UID
+        (root / "elsewhere").unlink()
+        assert self.change(root, hand_over=["alpha"]).failures == {}
+
+    def test_an_owner_at_work_keeps_it_unless_forced(self, root, home):
+        with subprocess.Popen(["sleep", "300"], user=UID) as process:
+            try:
+                refused = self.change(root, hand_over=["alpha"])
+                assert f"still runs processes ({process.pid})" in refused.failures["alpha"]
+                assert look(home)[0] == UID
+                assert self.change(root, hand_over=["alpha"], force=True).failures == {}
+            finally:
+                process.kill()
+
+    def test_a_tenant_who_nests_without_end_is_told(self, root, home):
+        deep = os.open(home, os.O_RDONLY)
+        for _level in range(1000):
+            os.mkdir("d", dir_fd=deep)
+            below = os.open("d", os.O_RDONLY, dir_fd=deep)
+            os.fchown(below, UID, GID)
+            os.close(deep)
+            deep = below
+        os.close(deep)
+        assert "directories deep" in self.change(root, hand_over=["alpha"]).failures["alpha"]
+        assert look(home)[0] == UID
+
+
 @pytest.mark.skipif(ROOT, reason="what root may do is tested elsewhere")
 def test_an_unprivileged_user_prepares_no_workspace_of_others(root):
     outcome = prepare(root, [own("alpha"), {"name": "beta", "uid": UID + 1}])

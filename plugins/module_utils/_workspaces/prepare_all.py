@@ -26,7 +26,7 @@ ROOT_MODE = 0o711
 
 
 class WorkspacesRequest(NamedTuple):
-    """What is asked for. ``mode`` is a HOME's; ``check`` only looks."""
+    """What is asked for. ``mode`` is a HOME's; ``check`` only looks; those of ``hand_over`` may change hands."""
 
     root: str
     workspaces: Sequence[WantedWorkspace]
@@ -35,6 +35,7 @@ class WorkspacesRequest(NamedTuple):
     shared_uids: bool = False
     force: bool = False
     check: bool = False
+    hand_over: Sequence[str] = ()
 
 
 class WorkspacesOutcome(NamedTuple):
@@ -80,7 +81,8 @@ def _change(
     # Not by a run that finds nothing to do: each compiles anew what it imports.
     from . import prepare_one
 
-    preparation = prepare_one.Preparation(root_fd, request.mode, request.check)
+    busy = proc.processes_by_user() if (absent or request.hand_over) and not request.force else {}
+    preparation = prepare_one.Preparation(root_fd, request.mode, request.check, request.hand_over, busy)
     for workspace, owner in to_change:
         changes: list[Change] = []
         try:
@@ -90,7 +92,6 @@ def _change(
         if changes:
             outcome.changes[workspace.name] = changes
     if absent and root_fd is not None:
-        busy = {} if request.force else proc.processes_by_user()
         for workspace in absent:
             try:
                 if prepare_one.remove_home(root_fd, workspace.name, busy, request.check):

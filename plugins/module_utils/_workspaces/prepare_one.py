@@ -22,10 +22,12 @@ from .._formats.text import abridged
 from .._host import identity, removal, safefs
 from .._host.identity import Identity
 from .._host.new_files import new_directory
+from .hand_over import hand_over
 from .look import CONFIG_MODE, PRIVATE, REMEMBERED_CONFIG, REMEMBERED_CONFIGS
 from .report import CONFIG, HOME, Change, Refused
 from .request import WantedWorkspace
 
+HANDED_OVER = "handed over"
 CODEX = ".codex"
 SESSIONS = ".codex/sessions"
 # Far more than the CLI writes; a tenant's gigabytes are not read.
@@ -39,11 +41,20 @@ _SHOWN_VALUE = 100
 class Preparation:
     """Prepares one workspace after the other. ``at`` is the path that it is busy with, for errors."""
 
-    def __init__(self, root_fd: int | None, mode: int, check: bool) -> None:
+    def __init__(
+        self,
+        root_fd: int | None,
+        mode: int,
+        check: bool,
+        to_hand_over: Sequence[str] = (),
+        busy: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
         self.at = HOME
         self._root_fd = root_fd
         self._mode = mode
         self._check = check
+        self._to_hand_over = to_hand_over
+        self._busy = busy or {}
         # What becomes of a config.toml: most workspaces have the same one.
         self._edits: dict[tuple[bytes, int], tuple[bytes, list[Change]]] = {}
 
@@ -52,6 +63,8 @@ class Preparation:
         home = codex = sessions = None
         try:
             home = self._directory(self._root_fd, workspace.name, HOME, owner, self._mode, None, changes)
+            if self._check and any(change.what == HANDED_OVER for change in changes):
+                return  # what is below is the old owner's still
             codex = self._directory(home, ".codex", CODEX, owner, PRIVATE, home, changes)
             sessions = self._directory(codex, "sessions", SESSIONS, owner, PRIVATE, home, changes)
             self._configure(codex, owner, workspace.config, changes)
@@ -91,6 +104,11 @@ class Preparation:
             changes = []
         try:
             info = os.fstat(fd)
+            if home is None and name in self._to_hand_over and info.st_uid not in (0, owner.uid):
+                changes.append(self._handed_over(fd, info, owner))
+                if self._check:
+                    return fd
+                info = os.fstat(fd)
             if (info.st_mode, info.st_uid, info.st_gid) != (stat.S_IFDIR | mode, owner.uid, owner.gid):
                 self._refuse_foreign(fd, info, owner, home)
                 for what, detail in safefs.converging(fd, (owner.uid, owner.gid), mode, self._check):
@@ -100,12 +118,19 @@ class Preparation:
             raise
         return fd
 
+    def _handed_over(self, fd: int, info: os.stat_result, owner: Identity) -> Change:
+        pids = [str(pid) for uid in (info.st_uid, owner.uid) for pid in self._busy.get(uid, [])]
+        if pids:
+            raise Refused(f"its old or its new owner still runs processes ({abridged(pids)}): stop them, or set force")
+        given = "" if self._check else f" ({hand_over(fd, owner)} files and directories)"
+        return Change(HOME, HANDED_OVER, f"{info.st_uid}:{info.st_gid} -> {owner.uid}:{owner.gid}{given}")
+
     def _refuse_foreign(self, fd: int, info: os.stat_result, owner: Identity, home: int | None) -> None:
         """Only what is the tenant's or, kept to itself, root's is given the tenant's owner and mode."""
         if info.st_uid not in (0, owner.uid):
             raise Refused(
                 f"belongs to UID {info.st_uid}, not to {owner.uid}:{owner.gid}: a workspace that is to change hands"
-                " has to be removed, or its files given to their new owner, first"
+                " has to be removed, or named in hand_over, first"
             )
         if home is not None:
             if info.st_uid == 0 and info.st_mode & stat.S_IWOTH:
