@@ -10,11 +10,11 @@ from typing import Any
 
 # What a deploy registers, and what a person calls it.
 PARTS = {
-    "codex_cli_released": "release",
-    "codex_cli_policy": "policy",
-    "codex_workspaces_prepared": "workspaces",
-    "codex_prune_installed": "pruner",
-    "codex_handmade": "hand-made",
+    "release": ("codex_cli_released",),
+    "policy": ("codex_cli_policy",),
+    "workspaces": ("codex_workspaces_prepared",),
+    "pruner": ("codex_prune_logs", "codex_prune_script", "codex_prune_settings", "codex_prune_job"),
+    "hand-made": ("codex_handmade",),
 }
 LOOKS = ("codex_cli_preflight", "codex_workspaces_foreseen")
 
@@ -51,7 +51,11 @@ def deployed(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) ->
     """A row a host: ``name``, ``version``, and in ``changed`` the parts of a deploy that changed something."""
     rows = []
     for host in hosts:
-        changed = [part for name, part in PARTS.items() if _registered(hostvars, host, name).get("changed")]
+        changed = [
+            part
+            for part, names in PARTS.items()
+            if any(_registered(hostvars, host, name).get("changed") for name in names)
+        ]
         version = _registered(hostvars, host, "codex_validated").get("version")
         rows.append({"name": host, "version": version, "changed": ", ".join(changed)})
     return rows

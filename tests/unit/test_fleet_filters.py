@@ -26,11 +26,11 @@ def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
 
 def test_a_deploy_is_told_by_its_parts():
     hostvars = {
-        "new": {"codex_cli_released": {"changed": True}, "codex_workspaces_prepared": {"changed": True}},
+        "new": {"codex_cli_released": {"changed": True}, "codex_prune_job": {"changed": True}},
         "same": {"codex_cli_released": {"changed": False}, "codex_validated": {"version": "0.171.0"}},
     }
     assert deployed(hostvars, hostvars) == [
-        {"name": "new", "version": None, "changed": "release, workspaces"},
+        {"name": "new", "version": None, "changed": "release, pruner"},
         {"name": "same", "version": "0.171.0", "changed": ""},
     ]
 
