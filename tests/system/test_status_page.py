@@ -205,8 +205,9 @@ def test_a_narrow_screen_scrolls_tables_alone(page: Browser, width: int) -> None
 
 
 def test_paper_gets_more_rows_and_no_controls(page: Browser) -> None:
-    page.show(1280, 900, medium="print")
+    page.show(1000, 700, medium="print")  # A4, on its side
     assert page.run("getComputedStyle(document.querySelector('.controls')).display") == "none"
+    assert page.run("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
     page.run("dispatchEvent(new Event('beforeprint'))")
     assert [len(cells(page, table, 0)) for table in ("hosts", "workspaces")] == [500, 2000]
     assert told(page, "workspaces") == "1 to 2,000 of 19,600"
