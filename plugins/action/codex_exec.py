@@ -82,7 +82,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         finally:
             if live is not None:
                 with live:
-                    ended = {"status": "aborted", **result}
+                    ended = {"status": "aborted", **fit_for_people(result)}
                     live.append({"type": "result", **{name: ended.get(name) for name in RESULT}})
             if given["show"] == "ends" and not self._task.no_log:
                 _show_end(result, self._task, task_vars)

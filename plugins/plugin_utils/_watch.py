@@ -177,6 +177,8 @@ class _Watch:
             told: dict[str, Any] = {
                 name: line[name] for name in ("dropped", "at", "type", "text", "item") if name in line
             }
+            if "text" in told:
+                told["text"] = terminal_line(told["text"])
             self._live.append({"thread_id": self._thread_id, **told})
 
     def _lost(self, reason: str, message: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class TestTasks:
         flag = home / "seen"
         task = play(
             {
-                "prompt": f"[[run:until [ -e {flag} ]; do sleep 0.05; done; printf 'a\\033[31mb']] [[say:done]]",
+                "prompt": f"[[run:until [ -e {flag} ]; do sleep 0.05; done; printf 'a\\033[31mb']] [[say:done\x1b[2J]]",
                 "live_path": str(live),
                 "show": "none",
                 "timeout": 60,
@@ -74,6 +74,7 @@ class TestTasks:
             ("localhost", home.name, result["thread_id"])
         }
         assert [line["type"] for line in told[:2]] == ["thread.started", "turn.started"]
+        assert all(line.get("text", "").isprintable() for line in told)
         ended = [line["item"] for line in told if line["type"] == "item.completed"]
         assert [item["type"] for item in ended] == ["command_execution", "agent_message"]
         assert ended == result["thread_items"]
