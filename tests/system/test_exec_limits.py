@@ -39,10 +39,12 @@ pytestmark = [
 
 UID = 61271
 GRACE = 3.0
-# Each process lives only to fork the next, in as many chains as asked for. They end by themselves, in case.
+# Each process lives only to fork the next, in as many chains as asked for, and holds a pipe open that tells of them.
+# They end by themselves, in case.
 CHAINS = """
 import os, sys, time
 end = time.time() + 120
+os.write(os.open("alive", os.O_WRONLY), b"x")
 for _ in range(int(sys.argv[1]) - 1):
     if os.fork() == 0:
         break
@@ -62,10 +64,7 @@ COMPLETED = '{"type":"turn.completed","usage":{}}'
 
 @pytest.fixture
 def home(open_dir: Path) -> Path:
-    home = make_home(open_dir, "acme", UID)
-    (home / "chains.py").write_text(CHAINS)
-    (home / "chains.py").chmod(0o644)
-    return home
+    return make_home(open_dir, "acme", UID)
 
 
 @pytest.fixture
@@ -101,42 +100,68 @@ def of_tenant() -> list[int]:
     return found
 
 
-def chains(number: int = 32) -> str:
-    return f"[[run:{PYTHON} -ISE chains.py {number}]] [[stall]]"
+class Chains:
+    """Chains of processes in a turn. None of them is long enough there to be seen in /proc: what they inherit tells
+    whether any is left."""
+
+    def __init__(self, home: Path) -> None:
+        (home / "chains.py").write_text(CHAINS)
+        (home / "chains.py").chmod(0o644)
+        os.mkfifo(home / "alive", 0o600)
+        os.chown(home / "alive", UID, UID)
+        self._fd = os.open(home / "alive", os.O_RDONLY | os.O_NONBLOCK)
+
+    def prompt(self, number: int = 32) -> str:
+        return f"[[run:{PYTHON} -ISE chains.py {number}]] [[stall]]"
+
+    def run(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self._fd, 1) == b"x"
+        return False
+
+    def are_gone(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self._fd, 1) == b"" and of_tenant() == []
+        return False
+
+
+@pytest.fixture
+def chains(home: Path) -> Chains:
+    return Chains(home)
 
 
 class TestChains:
     """32 chains of forking processes, started by the real CLI without its sandbox."""
 
-    def test_a_time_limit_ends_them(self, options: dict[str, Any]) -> None:
-        result = isolated(lambda: turn(prompt=chains(), timeout=4, **options))
-        assert of_tenant() == []
+    def test_a_time_limit_ends_them(self, options: dict[str, Any], chains: Chains) -> None:
+        result = isolated(lambda: turn(prompt=chains.prompt(), timeout=6, **options))
+        assert chains.run() and chains.are_gone()
         assert (result["status"], result["reason"]) == ("timed_out", "timeout"), result
-        assert result["duration"] < 6 and result["containment"]["pid_namespace"]
+        assert result["duration"] < 8 and result["containment"]["pid_namespace"]
         assert not [warning for warning in result["warnings"] if "killed" in warning]
 
-    def test_the_end_of_the_supervisor_ends_them(self, options: dict[str, Any]) -> None:
+    def test_the_end_of_the_supervisor_ends_them(self, options: dict[str, Any], chains: Chains) -> None:
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
-                turn(prompt=chains(), **options)
+                turn(prompt=chains.prompt(), **options)
             os._exit(1)
-        wait_until(lambda: len(of_tenant()) > 20, 40)
+        wait_until(chains.run, 40)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        wait_until(lambda: of_tenant() == [], 2, of_tenant)
+        wait_until(chains.are_gone, 2, of_tenant)
 
     @pytest.mark.parametrize(("number", "limit"), [(signal.SIGINT, 2.0), (signal.SIGKILL, GRACE + 5)])
     def test_the_end_of_ansible_ends_them(
-        self, options: dict[str, Any], tmp_path: Path, number: int, limit: float
+        self, options: dict[str, Any], chains: Chains, tmp_path: Path, number: int, limit: float
     ) -> None:
-        given = {**options, "prompt": chains(), "grace_period": GRACE}
+        given = {**options, "prompt": chains.prompt(), "grace_period": GRACE}
         with Play(tmp_path, given, "localhost,", LOCAL).start() as process:
-            wait_until(lambda: len(of_tenant()) > 20, 40)
+            wait_until(chains.run, 40)
             os.killpg(process.pid, number)
             if number == signal.SIGINT:
                 process.communicate(timeout=30)
-        wait_until(lambda: of_tenant() == [], limit, of_tenant)
+        wait_until(chains.are_gone, limit, of_tenant)
 
 
 class TestTheVersionOfTheCli:
@@ -160,13 +185,14 @@ class TestWithoutNamespaces:
         assert not result["containment"]["pid_namespace"] and of_tenant() == []
         assert [warning for warning in result["warnings"] if "no PID namespace" in warning], result["warnings"]
 
-    def test_chains_are_bounded_there(self, options: dict[str, Any]) -> None:
+    def test_chains_are_bounded_there(self, options: dict[str, Any], chains: Chains) -> None:
         def bounded() -> Any:
-            return turn(prompt=chains(4), timeout=4, max_processes=100, **options)
+            return turn(prompt=chains.prompt(4), timeout=4, max_processes=100, **options)
 
         result = isolated(lambda: without_pid_namespaces(bounded))
         assert result["status"] == "timed_out"
-        assert of_tenant() == [] or [warning for warning in result["warnings"] if "could not be killed" in warning]
+        assert chains.run()
+        assert chains.are_gone() or [warning for warning in result["warnings"] if "could not be killed" in warning]
 
 
 class TestTheSandboxOfTheCli:
