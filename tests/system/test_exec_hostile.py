@@ -93,6 +93,22 @@ def test_any_stream_has_a_clean_result_within_its_limits(
     assert isinstance(result["final_response"], str) and isinstance(result["usage"], (dict, type(None)))
 
 
+def test_a_thread_is_told_of_once_however_often_it_begins(open_dir: Path) -> None:
+    """It is what must not be lost, and so what nothing else holds back."""
+    (open_dir / "events").write_text(f"{STARTED}\n" * 100_000)
+
+    def told() -> int:
+        given = {"prompt": "x", "working_directory": "/", **stand_in(open_dir, f"cat {open_dir}/events")}
+        prepared, _warnings = prepare.prepare(wanted(**given), str(open_dir))
+        lines: list[dict[str, Any]] = []
+        link = Unwatched()
+        link.show = lines.append  # type: ignore[method-assign]
+        run.run_turn(prepared, link)
+        return len(lines)
+
+    assert isolated(told) == 1
+
+
 def test_time_is_up_even_while_there_is_more_to_read(place: Path, turns: Turns) -> None:
     (place / "program").write_text("yes '{}'")
     result, _shown, memory = turns.run(

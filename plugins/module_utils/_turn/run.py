@@ -86,6 +86,7 @@ class _Run:
         self._stream = events.Stream(options.events, options.max_bytes)
         self._lines = events.Lines()
         self._sandbox = SandboxFailures()
+        self._thread_told = False
         self._stderr = b""
         self._secrets = options.secrets()
         self._started = self._last_event = time.monotonic()
@@ -181,7 +182,8 @@ class _Run:
     def _show(self, event: Any) -> None:
         """Tells whoever watches what happened, and what must not be lost if the result is."""
         kind = event.get("type") if isinstance(event, dict) else None
-        if not self._link.ready() and kind != "thread.started":
+        thread_id = None if self._thread_told else self._stream.thread_id
+        if not self._link.ready() and thread_id is None:
             return
         text = describe(event, self._verbose)
         item = event.get("item") if kind == "item.completed" and self._turn.options.events != "none" else None
@@ -193,8 +195,9 @@ class _Run:
             line["text"] = text[: 2 * events.CUT_LENGTH]
         if line:
             line["at"] = round(time.monotonic() - self._started, 1)
-        if kind == "thread.started":
-            line["thread_id"] = self._stream.thread_id
+        if thread_id is not None:
+            line["thread_id"] = thread_id
+            self._thread_told = True
         if item is not None:
             line["item"] = events.shorten_strings(item, SHOWN_LENGTH)
         if line:
