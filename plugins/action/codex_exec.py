@@ -245,7 +245,7 @@ def _worker_slot(task_vars: dict[str, Any]) -> contextlib.AbstractContextManager
 def _show_end(result: dict[str, Any], task: Any, task_vars: dict[str, Any]) -> None:
     """Says that a turn has ended, and where each host has one, how many of them have."""
     done = _progress.one_more(C.DEFAULT_LOCAL_TMP, str(task._uuid))
-    of = "" if task.loop or task.run_once else f" of {len(task_vars.get('ansible_play_batch') or [])}"
+    of = "" if task.loop or task.run_once or task.until else f" of {len(task_vars.get('ansible_play_batch') or [])}"
     how = str(result.get("status", "failed"))
     how += f" after {result['duration']:.1f} s" if result.get("duration") else ""
     how += f": {result['msg']}" if result.get("failed") and result.get("msg") else ""

@@ -314,7 +314,7 @@ options:
       - A line has C(time) (ISO 8601 in UTC, by the control node's clock), C(host), C(workspace), C(thread_id), C(at)
         (seconds since the turn began, by the target's), the event's C(type), and where there are some its C(item) and
         C(text), the line for a person. In items, strings are cut at 2000 characters; one that takes more than 8 KiB is
-        left out. C(dropped) says how many events before this one came too fast to be told of.
+        left out. C(dropped) says how many events before this line came too fast to be told of.
       - The last line of a turn, however it ends, is of the type C(result), with RV(status), RV(reason), RV(msg),
         RV(usage) and RV(duration).
       - Many turns, of one run or of several, may append to one file, on a local file system. It is made for its user

@@ -82,6 +82,20 @@ class TestTasks:
         assert [line["time"] for line in told] == sorted(line["time"] for line in told)
         assert live.stat().st_mode & 0o777 == 0o600
 
+    def test_a_program_is_told_how_many_events_it_was_not_told_of(
+        self, play: Callable[..., Play], open_dir: Path, tmp_path: Path
+    ) -> None:
+        """The last events among them, after which nothing comes but the result."""
+        item = '{"type":"item.completed","item":{"id":"%s","type":"reasoning","text":"x"}}\\n'
+        script = f"""cat >/dev/null; echo '{{"type":"thread.started","thread_id":"t"}}'
+            for i in $(seq 300); do printf '{item}' $i; done; echo '{{"type":"turn.completed","usage":{{}}}}'"""
+        live = tmp_path / "live.jsonl"
+        result = play({"prompt": "x", "live_path": str(live), **stand_in(open_dir, script)}).run()
+        lines = [json.loads(line) for line in live.read_text().splitlines()]
+        assert result["status"] == "completed" and result["event_count"] == 302, result
+        told = sum("type" in line for line in lines[:-1])
+        assert told < 302 and told + sum(line.get("dropped", 0) for line in lines) == 302
+
     def test_a_program_is_told_of_a_turn_that_never_began(self, play: Callable[..., Play], tmp_path: Path) -> None:
         live = tmp_path / "live.jsonl"
         assert play({"prompt": "x", "live_path": str(live), "codex_path": "/nowhere/codex"}).run()["failed"]

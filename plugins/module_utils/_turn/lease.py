@@ -210,6 +210,8 @@ class Detached(_Cancellable):
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         if self.cancelled or self._expired():
             return
+        if self._dropped:  # no line came after them that could say so
+            self._pending += json.dumps({"dropped": self._dropped}).encode() + b"\n"
         partial = os.path.join(self._directory, "result.partial")
         try:
             write_file(partial, self._pending + json.dumps(result).encode() + b"\n", PRIVATE)
