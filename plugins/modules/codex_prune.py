@@ -20,8 +20,11 @@ description:
   - The databases are looked for in C(.codex), where C(sqlite_home) of the workspace's C(.codex/config.toml) or of
     C(/etc/codex/config.toml) has them, and where the variable C(CODEX_SQLITE_HOME) of the task's environment does; in a
     directory that is the workspace's own only.
-  - A session stays while a turn runs in it or a process has it open, and as long as a session that stays was forked
-    from it or spawned by it.
+  - A session stays while a turn runs in it, a process has it open or Claude says that a process which lives is in it,
+    and as long as a session that stays was forked from it or spawned by it. Where what a session depends on cannot be
+    read, none of its store goes.
+  - To a session belong the images that Codex drew in it, its name in C(session_index.jsonl), and all that Claude keeps
+    under its ID, such as to-do lists, file history, uploads and background jobs.
   - Which session was forked from which, only the sessions' own files tell. What was read is kept in the workspace, in
     C(.codex/.alive-codex-lineage.json), and not read again; the file may be removed at any time.
   - One broken workspace stops no other. What went wrong is in RV(problems), and each is a warning.
@@ -48,8 +51,10 @@ options:
   sweep:
     description:
       - Whether to remove what belongs to no session too, shell snapshots and temporary clones of a day ago, Claude's
-        shell snapshots of 30 days ago, and empty date directories of past days; and to checkpoint write-ahead logs
-        that nobody has written to for an hour.
+        shell snapshots and Codex's broken databases (C(db-backups)) of 30 days ago, and empty date directories of past
+        days; to checkpoint write-ahead logs that nobody has written to for an hour; and to give back the room of
+        deleted rows, from 1 MiB on, where a database keeps it until it is asked for. That takes 20 seconds a workspace
+        at most, beside running turns.
     type: bool
     default: true
   archive:

@@ -119,7 +119,8 @@ workspaces:
         kind:
           description:
             - Of Codex, a V(rollout), an V(archived) one, or a V(directory), which is the layout of an older CLI.
-            - Of Claude, a V(transcript), or V(remains) of a session without one.
+            - Of Claude, a V(transcript).
+            - Of both, V(remains) of a session without one of these.
           type: str
           returned: success
           sample: rollout
@@ -152,7 +153,7 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean, first_of
-from ansible_collections.alive.codex.plugins.module_utils._sessions.options import OPTIONS
+from ansible_collections.alive.codex.plugins.module_utils._sessions.options import OPTIONS, homes_of
 from ansible_collections.alive.codex.plugins.module_utils._sessions.prune_all import MOST_TOLD
 from ansible_collections.alive.codex.plugins.module_utils._sessions.survey import survey
 
@@ -160,7 +161,7 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions.survey impor
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **{name: OPTIONS[name] for name in ("root", "workspaces", "stores")},
+            **{name: OPTIONS[name] for name in ("root", "workspaces", "stores", "codex_homes", "claude_homes")},
             "details": {"type": "bool", "default": False},
             "empty": {"type": "bool", "default": False},
         },
@@ -168,7 +169,9 @@ def main() -> None:
     )
     params = module.params
     try:
-        result = survey(params["root"], params["workspaces"], params["stores"], params["details"], params["empty"])
+        homes = homes_of(params)
+        which = params["root"], params["workspaces"], params["stores"]
+        result = survey(*which, params["details"], params["empty"], homes)
     except (ValueError, OSError) as error:
         module.fail_json(msg=clean(f"the workspaces cannot be read: {error}"))
     for problem in first_of(result["problems"], MOST_TOLD, "problem"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -115,6 +117,20 @@ def test_a_session_of_claude_goes_with_all_that_belongs_to_it(workspace):
                 f".claude/debug/{name}.txt": "",
                 f".claude/session-env/{name}/hook.sh": "",
                 f".claude/file-history/{name}/backup@v1": "",
+                f"{project}/{name}.cast": "",
+                f"{project}/{name}.ccr-tip.json": "",
+                f".claude/image-cache/{name}/1.png": "",
+                f".claude/uploads/{name}/a.pdf": "",
+                f".claude/dump-prompts/{name}.jsonl": "",
+                f".claude/usage-data/session-meta/{name}.json": "",
+                f".claude/jobs/{name}/state.json": "{}",
+                f".claude/jobs/{name}.json": "{}",
+                f".claude/jobs/{name[:8]}/state.json": json.dumps({"sessionId": name}),
+                f".claude/jobs/{name[:8]}/tmp/x": "",
+                f".claude/jobs/settled/{name[:8]}.json": json.dumps({"sessionId": name}),
+                f".claude/daemon/gateway-routed/{name[:8]}": "",
+                f".claude/sessions/{2**22 + days}.json": json.dumps({"pid": 2**22 + days, "sessionId": name}),
+                f".claude/sessions/{2**22 + days}.0123abcd.key": "{}",
             }.items()
         }
 
@@ -128,6 +144,9 @@ def test_a_session_of_claude_goes_with_all_that_belongs_to_it(workspace):
         ".claude/history.jsonl",
         ".claude/plans/plan.md",
         ".claude/debug/latest",
+        ".claude/jobs/pins.json",
+        ".claude/paste-cache/0123456789abcdef.txt",
+        ".claude/daemon/roster.json",
         ".claude.json",
     ):
         kept.add(put(workspace, path, 400))
@@ -135,7 +154,129 @@ def test_a_session_of_claude_goes_with_all_that_belongs_to_it(workspace):
     assert result["problems"] == []
     assert gone(result) == {aged, orphan}
     assert left(workspace) == {str(path.relative_to(workspace.home)) for path in kept}
-    assert not list(workspace.home.rglob(f"*{aged}*"))
+    assert not list(workspace.home.rglob(f"*{aged[:8]}*"))
+
+
+def process(workspace: Workspace, pid: int, session: str, ticks: str | None) -> None:
+    """What Claude's process writes of itself."""
+    document = {"pid": pid, "sessionId": session, "procStart": ticks}
+    put(workspace, f".claude/sessions/{pid}.json", 40, json.dumps(document))
+
+
+def test_a_session_stays_while_the_process_that_names_it_lives(workspace):
+    running, reused, ended, worker = (identity() for _number in range(4))
+    for session in (running, reused, ended, worker):
+        put(workspace, f".claude/projects/-work/{session}.jsonl", 40)
+    with contextlib.ExitStack() as stack:
+        sleepers = [stack.enter_context(subprocess.Popen(**workspace.command("sleep", "100"))) for _number in range(3)]
+        ticks = [Path(f"/proc/{sleeper.pid}/stat").read_text().split()[21] for sleeper in sleepers]
+        process(workspace, sleepers[0].pid, running, ticks[0])
+        process(workspace, sleepers[1].pid, reused, str(int(ticks[1]) - 1))
+        process(workspace, 2**22 + 1, ended, None)
+        workers = {"a": {"pid": sleepers[2].pid, "sessionId": worker}, "b": "nonsense", "c": {"sessionId": 5}}
+        put(workspace, ".claude/daemon/roster.json", 40, json.dumps({"workers": workers}))
+        result = prune(root_of(workspace))
+        assert (gone(result), result["totals"]["in_use"], result["problems"]) == ({reused, ended}, 2, [])
+        for sleeper in sleepers:
+            sleeper.kill()
+    assert gone(prune(root_of(workspace))) == {running, worker}
+
+
+def test_a_session_goes_out_of_the_list_of_its_project(workspace):
+    aged, fresh = identity(), identity()
+    for session, days in ((aged, 40), (fresh, 1)):
+        put(workspace, f".claude/projects/-work/{session}.jsonl", days)
+    entries = [{"sessionId": aged, "summary": "a"}, {"sessionId": fresh, "summary": "b"}, "nonsense", {"sessionId": []}]
+    index = put(
+        workspace, ".claude/projects/-work/sessions-index.json", 1, json.dumps({"entries": entries, "version": 1})
+    )
+    assert gone(prune(root_of(workspace))) == {aged}
+    assert json.loads(index.read_text()) == {"entries": entries[1:], "version": 1}
+    assert (index.stat().st_uid, index.stat().st_mode & 0o077) == (workspace.uid, 0)
+
+
+def test_images_go_with_their_thread_and_are_counted(workspace):
+    aged, drawing, fresh, gone_before = (identity() for _number in range(4))
+    for session, days in ((aged, 40), (drawing, 40), (fresh, 0.5)):
+        put(workspace, rollout(session), days, "x" * 100)
+    for session, days in ((aged, 40), (drawing, 1), (fresh, 40), (gone_before, 40)):
+        put(workspace, f".codex/generated_images/{session}/ig_1.png", days, "x" * 1000)
+    put(workspace, ".codex/generated_images/readme.txt", 40)
+    result = prune(root_of(workspace))
+    assert (gone(result), result["problems"]) == ({aged, gone_before}, [])
+    assert (result["totals"]["pruned_bytes"], result["totals"]["kept_bytes"]) == (2100, 2200)
+    assert {path.name for path in (workspace.codex / "generated_images").iterdir()} == {drawing, fresh, "readme.txt"}
+    assert gone(prune(root_of(workspace), max_age="0", max_bytes="1500", dry_run=True)) == {drawing}
+
+
+def link(path: Path, uid: int) -> None:
+    path.symlink_to("/etc")
+    os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def file(path: Path, uid: int) -> None:
+    path.write_text("")
+    os.chown(path, uid, uid)
+
+
+def of_another(path: Path, uid: int) -> None:
+    path.mkdir(mode=0o755)
+    os.chown(path, uid + 1, uid + 1)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("place", [".codex", ".codex/sessions", ".claude", ".claude/projects", ".claude/todos"])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (link, "is a symbolic link, not a directory"),
+        (file, "is a regular file, not a directory"),
+        (of_another, "belongs to UID 61402, not to UID 61401"),
+    ],
+)
+def test_a_store_that_is_no_directory_of_the_tenants_own_is_told_of_once(workspace, place, make, said):
+    path = workspace.home / place
+    if path.parent != workspace.home:
+        path.parent.mkdir(mode=0o700)
+        os.chown(path.parent, workspace.uid, workspace.uid)
+    make(path, workspace.uid)
+    (problem,) = prune(root_of(workspace))["problems"]
+    assert problem.startswith(f"{workspace.home}/{place}: {said}") or f": {place}: {said}" in problem
+    result = survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True, empty=True, homes={})
+    (problem,) = result["problems"]
+    assert said in problem
+
+
+def test_sessions_below_other_homes_of_the_clis_are_pruned_where_named_and_told_of_where_not(workspace):
+    threads = {place: identity() for place in (".codex", "agents/a1", "agents/a2", "deep/down/here", ".codex.old")}
+    for place, thread in threads.items():
+        put(workspace, rollout(thread).replace(".codex", place), 40)
+        put(workspace, f"{place}/installation_id", 40)
+    put(workspace, "work/sessions/notes.txt", 40)  # no home of Codex
+    named = ["agents/*", "missing"]
+    problems = prune(root_of(workspace), codex_homes=named, dry_run=True)["problems"]
+    assert sorted(problem.split(" ")[1] for problem in problems) == [".codex.old", "deep/down/here"]
+    homes = {"codex": named}
+    info = survey.survey(str(root_of(workspace)), None, ["codex"], details=True, empty=False, homes=homes)
+    assert {session["id"] for session in info["workspaces"][0]["sessions"]} == {
+        threads[place] for place in (".codex", "agents/a1", "agents/a2")
+    }
+    assert info["totals"]["sessions"] == 3 and len(info["problems"]) == 2
+    assert gone(prune(root_of(workspace), codex_homes=named)) == {
+        threads[place] for place in (".codex", "agents/a1", "agents/a2")
+    }
+    every = [*named, "deep/down/here", ".codex.old", "*"]
+    result = prune(root_of(workspace), codex_homes=every, claude_homes=["*"])
+    assert (gone(result), result["problems"]) == ({threads["deep/down/here"], threads[".codex.old"]}, [])
+
+
+def test_a_copy_of_a_home_of_codex_has_sessions_of_its_own(workspace):
+    thread = identity()
+    for place, days in ((".codex", 1), ("copy", 40)):
+        put(workspace, rollout(thread).replace(".codex", place), days)
+    result = prune(root_of(workspace), codex_homes=["copy"])
+    assert (gone(result), result["totals"]["kept"]) == ({thread}, 1)
+    assert left(workspace) == {rollout(thread)}
 
 
 def test_a_session_of_claude_is_as_young_as_its_youngest_part(workspace):
@@ -203,11 +344,14 @@ def test_leftovers_go_at_an_age_of_their_own(workspace):
         ".codex/.tmp/plugins-clone-xyz/deep/file": 2,
         ".codex/.tmp/.staging/marketplace-linux-abc/checkout/HEAD": 2,
         ".codex/..alive-codex-lineage.json.0123456789abcdef": 2,
+        ".codex/.session_index.jsonl.0123456789abcdef": 2,
+        ".codex/db-backups/state_5.sqlite.1.bak": 31,
         ".claude/shell-snapshots/snapshot-bash-1.sh": 31,
     }
     kept = {
         f".codex/shell_snapshots/{session}.1.sh": 0.5,
         ".codex/.tmp/git-def/HEAD": 0.5,
+        ".codex/db-backups/state_5.sqlite.2.bak": 20,
         ".codex/.tmp/.staging/marketplace-linux-def/.lock": 0.5,
         ".codex/.tmp/.staging.lock": 90,
         ".codex/.tmp/app-server.sock.lock": 90,
@@ -238,7 +382,7 @@ def test_what_sessions_there_are(workspace):
     put(workspace, rollout(big), 2, "x" * 5000)
     put(workspace, f".claude/projects/-work/{claude}.jsonl", 3)
     with (workspace.home / rollout(small)).open():
-        result = survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True, empty=False)
+        result = survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True, empty=False, homes={})
     (report,) = result["workspaces"]
     assert report["owner"] == f"{workspace.uid}:{workspace.uid}"
     codex = report["stores"]["codex"]
@@ -257,9 +401,9 @@ def test_what_sessions_there_are(workspace):
 def test_a_store_without_sessions_is_told_of_where_asked_for(workspace):
     put(workspace, rollout(identity()), 40, "x")
     names = str(root_of(workspace)), None, ["codex", "claude"]
-    (report,) = survey.survey(*names, details=False, empty=False)["workspaces"]
+    (report,) = survey.survey(*names, details=False, empty=False, homes={})["workspaces"]
     assert list(report["stores"]) == ["codex"]
-    (report,) = survey.survey(*names, details=False, empty=True)["workspaces"]
+    (report,) = survey.survey(*names, details=False, empty=True, homes={})["workspaces"]
     assert list(report["stores"]) == ["codex", "claude"]
     assert report["stores"]["claude"] == {
         "sessions": 0,
@@ -272,7 +416,9 @@ def test_a_time_that_no_calendar_has_stops_no_survey(workspace):
     put(workspace, rollout(identity()), 0)
     (file,) = workspace.home.rglob("rollout-*")
     os.utime(file, (2**33, 2**33))  # what every file system here can hold
-    (report,) = survey.survey(str(root_of(workspace)), None, ["codex"], details=False, empty=False)["workspaces"]
+    (report,) = survey.survey(str(root_of(workspace)), None, ["codex"], details=False, empty=False, homes={})[
+        "workspaces"
+    ]
     assert report["stores"]["codex"]["newest_utc"] == "2242-03-16T12:56:32Z"
 
 

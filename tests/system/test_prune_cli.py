@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_upkeep
 from support.packages import native_codex
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
 from support.stub import FAKE_KEY, ResponsesStub
@@ -220,3 +222,101 @@ def test_rows_of_sessions_that_somebody_else_removed_go(root, stub, version):
     assert workspace.mentions({threads[0]}) == []
     assert workspace.parity() == "ok"
     assert not prune(root, now=later)["changed"]
+
+
+def name_threads(workspace, names):
+    """Gives threads names, as an app that drives the CLI does."""
+    command = workspace.command(native_codex(workspace.version), "app-server", CODEX_API_KEY=FAKE_KEY)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(**command, **pipes, text=True) as server:
+
+        def call(method, **params):
+            server.stdin.write(json.dumps({"id": method, "method": method, "params": params}) + "\n")
+            server.stdin.flush()
+            assert any('"result"' in line for line in server.stdout if f'"{method}"' in line)
+
+        call("initialize", clientInfo={"name": "test", "version": "1"})
+        for thread, name in names.items():
+            call("thread/resume", threadId=thread)
+            call("thread/name/set", threadId=thread, name=name)
+        server.kill()
+
+
+def test_the_name_of_a_session_goes_with_it_as_the_cli_does_it(root, stub, version):
+    workspace = Workspace(root, "acme", 61_101, version)
+    aged, deleted, fresh = threads = [workspace.turn(stub) for _number in range(3)]
+    name_threads(workspace, {thread: f"name of {thread}" for thread in threads})
+    index = workspace.codex / "session_index.jsonl"
+    assert all(f"name of {thread}" in index.read_text() for thread in threads)
+    assert workspace.cli("delete", "--force", deleted).returncode == 0
+    mode = index.stat().st_mode
+    workspace.age(aged)
+    result = prune(root, codex_path=str(native_codex(version)))
+    assert (gone(result), result["problems"]) == ({aged}, [])
+    lines = list(map(json.loads, index.read_text().splitlines()))
+    assert {line["id"] for line in lines} == {fresh} and index.stat().st_mode == mode
+    assert workspace.foreign_files() == []
+
+
+def fill_logs(workspace, thread, rows):
+    """So many rows about a session, of 20 KB each, in the database itself and not in its log."""
+    program = (
+        "import sqlite3, sys, time; path, thread, rows = sys.argv[1:]; log = sqlite3.connect(path); log.executemany("
+        "'INSERT INTO logs (ts, ts_nanos, level, target, feedback_log_body, thread_id, estimated_bytes)"
+        " VALUES (?, 0, ?, ?, ?, ?, 20000)', [(int(time.time()), 'INFO', 'x', 'x' * 20000, thread)] * int(rows));"
+        " log.commit(); log.execute('PRAGMA wal_checkpoint(TRUNCATE)')"
+    )
+    argv = ("/usr/bin/python3", "-c", program, workspace.codex / "logs_2.sqlite", thread, str(rows))
+    subprocess.run(**workspace.command(*argv), check=True)
+
+
+def test_room_that_the_logs_do_not_need_is_given_back(root, stub, version, monkeypatch):
+    workspace = Workspace(root, "acme", 61_101, version)
+    aged, running = workspace.turn(stub), workspace.turn(stub)
+    logs = workspace.codex / "logs_2.sqlite"
+    fill_logs(workspace, aged, 500)
+    before = logs.stat().st_size
+    workspace.age(aged)
+    options = {"codex_path": str(native_codex(version))}
+    assert gone(prune(root, sweep=False, **options)) == {aged}
+    assert logs.stat().st_size == before
+    assert prune(root, dry_run=True, **options)["totals"]["swept_bytes"] > before / 2
+    with monkeypatch.context() as hurried:
+        hurried.setattr(codex_upkeep, "GIVE_BACK_SECONDS", 0.0)
+        (problem,) = prune(root, **options)["problems"]
+        assert "that databases do not need stay: 0 s did not suffice. The next run goes on" in problem
+    # A turn that writes meanwhile loses nothing, and the room is back when it has ended.
+    turn = start_turn(workspace, stub, "resume", running, prompt="[[stall]]")
+    result = prune(root, **options)
+    assert result["problems"] == [] and result["totals"]["swept_bytes"] > before / 2
+    turn.terminate()
+    turn.wait(30)
+    assert workspace.turn(stub, "resume", running) == running
+    prune(root, **options)
+    assert logs.stat().st_size < before / 2
+    assert workspace.integrity() == {"ok"} and workspace.parity() == "ok"
+    assert not prune(root, **options)["totals"]["swept"]
+
+
+def test_sessions_where_the_operator_had_codex_home_are_pruned_with_their_rows(root, stub, version):
+    workspace = Workspace(root, "acme", 61_101, version)
+    place = workspace.home / "agents" / "a1"
+    subprocess.run(**workspace.command("mkdir", "--parents", place), check=True)
+    command = workspace.command
+    workspace.command = lambda *argv, **more: command(*argv, CODEX_HOME=str(place), **more)
+    aged, fresh = workspace.turn(stub), workspace.turn(stub)
+    (rollout,) = place.rglob(f"*{aged}*.jsonl")
+    os.utime(rollout, (time.time() - 40 * DAY,) * 2)
+    options = {"codex_path": str(native_codex(version))}
+    (problem,) = prune(root, **options)["problems"]
+    assert "agents/a1 looks like a home of codex" in problem and rollout.exists()
+    result = prune(root, codex_homes=["agents/*"], **options)
+    assert (gone(result), result["problems"]) == ({aged}, [])
+    assert workspace.mentions({aged}) == [] and workspace.mentions({fresh})
+    assert workspace.parity() == "ok" and workspace.foreign_files() == []
+    # The CLI, where it has to do it, works there too.
+    program = f"import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute({STRANGE!r})"
+    subprocess.run(**command("/usr/bin/python3", "-c", program, next(place.glob("state_*.sqlite"))), check=True)
+    os.utime(next(place.rglob(f"*{fresh}*.jsonl")), (time.time() - 40 * DAY,) * 2)
+    assert gone(prune(root, codex_homes=["agents/*"], **options)) == {fresh}
+    assert workspace.mentions({fresh}) == []

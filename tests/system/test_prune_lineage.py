@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -53,13 +55,13 @@ def parents(home: Path, unread: tuple[str, ...] = ()) -> dict[str, set[str]]:
 def headers(monkeypatch):
     """The names of the files that are read."""
     read = []
-    first_line = lineage.first_line
+    pieces = lineage.pieces
 
     def noting(name, dir_fd):
         read.append(name)
-        return first_line(name, dir_fd)
+        return pieces(name, dir_fd)
 
-    monkeypatch.setattr(lineage, "first_line", noting)
+    monkeypatch.setattr(lineage, "pieces", noting)
     return read
 
 
@@ -150,6 +152,67 @@ def test_a_memory_that_is_no_file_of_ours_is_none(home, put):
     assert parents(home) == {fork: {base}}
 
 
+def long_header(home: Path, base: str, length: int) -> str:
+    """A fork whose header has so many bytes before it says what it was forked from."""
+    fork = rollout(home)
+    payload = {"id": fork, "base_instructions": "x" * length, "forked_from_id": base}
+    path = next(home.rglob(f"*{fork}.jsonl"))
+    path.write_text(json.dumps({"type": "session_meta", "payload": payload}) + "\n")
+    return fork
+
+
+@pytest.mark.parametrize("length", [2**16, 2**20 - 200, 2**20 + 1, 5 * 2**20])
+def test_a_long_header_is_read_to_its_end(home, length):
+    base = rollout(home)
+    fork = long_header(home, base, length)
+    assert parents(home) == {fork: {base}}
+
+
+@pytest.mark.skipif(not shutil.which("zstd"), reason="NOT RUN: the program zstd is not installed")
+@pytest.mark.parametrize("length", [2**18, 5 * 2**20])
+def test_a_long_header_that_is_compressed_is_read_to_its_end(home, length):
+    base = rollout(home)
+    fork = long_header(home, base, length)
+    path = next(home.rglob(f"*{fork}.jsonl"))
+    subprocess.run(["zstd", "--quiet", "--rm", path], check=True)
+    assert parents(home) == {fork: {base}}
+
+
+def endless(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**30)
+
+
+def closed(path: Path) -> None:
+    path.chmod(0)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("change", "said"), [(endless, "a line of more than 16 MiB"), (closed, "Permission denied")])
+def test_where_a_header_cannot_be_read_to_its_end_nothing_that_it_may_need_goes(change, said):
+    with workspaces_root() as root:
+        workspace = Workspace(root, "acme", 61_501)
+        base = rollout(workspace.home, days=40)
+        fork = rollout(workspace.home, base, days=1)
+        for path in (workspace.home, *workspace.home.rglob("*")):
+            os.chown(path, workspace.uid, workspace.uid)
+        change(workspace.rollouts()[fork])
+        result = prune(root)
+        (problem,) = result["problems"]
+        assert (gone(result), result["totals"]["kept"]) == (set(), 2)
+        assert "1 session that should have gone did not: what .codex/sessions" in problem and said in problem
+
+
+def test_what_an_older_version_remembered_is_read_again(home, headers):
+    base = rollout(home)
+    fork = rollout(home, base)
+    parents(home)
+    memory = home / ".codex" / lineage.FILE
+    directories = json.loads(memory.read_text())["directories"]
+    memory.write_text(json.dumps({path: [*known[:2], {}] for path, known in directories.items()}))
+    assert parents(home) == {fork: {base}}
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("way", ["forked", "resumed"])
 def test_a_base_that_comes_to_be_needed_at_the_last_moment_stays(monkeypatch, way):
@@ -189,7 +252,7 @@ def test_a_base_stays_as_long_as_its_fork_whatever_is_remembered():
         assert not (workspace.codex / lineage.FILE).exists()
         assert gone(prune(root, max_age="1000h")) == {aged[1]}
         remembered = json.loads((workspace.codex / lineage.FILE).read_text())
-        assert set(remembered) == {".codex/sessions/2026/01/02", ".codex/sessions/2026/01/05"}
+        assert set(remembered["directories"]) == {".codex/sessions/2026/01/02", ".codex/sessions/2026/01/05"}
         assert workspace.foreign_files() == []
         assert gone(prune(root)) == {other, aged[0]}
         assert gone(prune(root)) == set()

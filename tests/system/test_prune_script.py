@@ -104,7 +104,7 @@ def test_one_broken_workspace_is_told_in_the_exit_status_and_on_stderr(start, ho
     (broken / ".codex").symlink_to("/etc")
     own(broken)
     end = start("--cron", root=str(home.parent), check=1)
-    assert "broken: .codex/sessions: is a symbolic link" in end.stderr
+    assert "broken: .codex: is a symbolic link, not a directory" in end.stderr
     assert not aged.exists()
     assert not json.loads((tmp_path / "log" / "runs.log").read_text())["ok"]
 

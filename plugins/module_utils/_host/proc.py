@@ -12,7 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import Iterator
+from typing import Container, Iterator
+
+# States of a process that has ended, and that its parent has not asked about yet.
+_ENDED = (b"Z", b"X")
 
 
 def pids(proc: str = "/proc") -> Iterator[int]:
@@ -31,6 +34,27 @@ def processes_by_user() -> dict[int, list[int]]:
             continue
         for uid in set(uids):
             found.setdefault(int(uid), []).append(pid)
+    return found
+
+
+def started(uids: Container[int]) -> dict[int, set[str]]:
+    """When the processes of some users started, in ticks of the kernel's clock as text, by PID. One in a PID namespace
+    of its own is there under the PID that it has for itself, too."""
+    found: dict[int, set[str]] = {}
+    for pid in pids():
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                status = dict(line.rstrip().split(b":", 1) for line in file if line.startswith((b"Uid:", b"NSpid:")))
+            if int(status[b"Uid"].split()[0]) in uids:
+                with open(f"/proc/{pid}/stat", "rb") as file:
+                    state, *fields = file.read().rpartition(b")")[2].split()
+                if state in _ENDED:
+                    continue
+                ticks = fields[18].decode()
+                for known_as in (pid, *map(int, status.get(b"NSpid", b"").split())):
+                    found.setdefault(known_as, set()).add(ticks)
+        except (OSError, KeyError):
+            continue
     return found
 
 

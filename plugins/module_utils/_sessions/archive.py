@@ -101,7 +101,7 @@ def write_archive(home: Home, paths: Iterable[str], out: Writer) -> None:
                 info = home.stat(path)
                 if stat.S_ISDIR(info.st_mode):
                     archive.addfile(_member(path, info, tarfile.DIRTYPE))
-                    pending.extend(f"{path}/{name}" for name in home.names(path))
+                    pending.extend(f"{path}/{name}" for name in home.entries(path))
                 elif stat.S_ISREG(info.st_mode):
                     _add_file(archive, home, path)
 

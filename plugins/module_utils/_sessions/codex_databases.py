@@ -11,12 +11,15 @@ of it ``Strange``, for the CLI itself to deal with. What is in the files is the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
+import time
 from types import TracebackType
 from typing import AbstractSet, Any, Iterable, Iterator, NamedTuple
 
+from .home import used
 from .sqlite import Connection, Strange
 
 BUSY_SECONDS = 10.0
@@ -24,6 +27,12 @@ BUSY_SECONDS = 10.0
 STATEMENT_SECONDS = 60.0
 _DATABASE = re.compile(r"[a-z_]+_[0-9]+\.sqlite")
 _FILE = re.compile(rf"{_DATABASE.pattern}(?:-wal|-shm|-journal)?")
+_LOG = re.compile(rf"{_DATABASE.pattern}-wal")
+# PRAGMA auto_vacuum: free pages stay until somebody asks for them. From how many bytes on that is done, and how many
+# pages in one transaction: some milliseconds.
+_INCREMENTAL = 2
+_WORTH = 2**20
+_PAGES = 1000
 # Rows that are read at a time.
 _ROWS = 10_000
 # What SQLite attaches to one connection, besides its main database.
@@ -104,10 +113,25 @@ class StateDatabases:
             raise
         return rows
 
+    def forgotten_logs(self, before: float) -> list[int]:
+        """The bytes of each write-ahead log that nobody had written to since ``before`` when this was opened."""
+        logs = (info for store in self._stores for info in store.logs)
+        return [used(info) for info in logs if info.st_size and info.st_mtime < before]
+
     def checkpoint(self) -> None:
         """Moves what the write-ahead logs hold into the databases, and empties them where nobody reads them now."""
         for store in self._stores:
             store.checkpoint()
+
+    def room(self) -> list[int]:
+        """The bytes that each of the databases keeps for nothing and can give back, where they are worth it."""
+        return [size for store in self._stores for size in store.room().values()]
+
+    def give_back(self, deadline: float) -> None:
+        """Gives these back to the file system, until the monotonic clock says ``deadline``. Others wait for a moment
+        only."""
+        for store in self._stores:
+            store.give_back(deadline)
 
 
 class _Directory:
@@ -119,6 +143,7 @@ class _Directory:
             if _is_other(name, fd):
                 raise Strange(f"{name} is not a regular file")
         self.names = names = sorted(filter(_DATABASE.fullmatch, os.listdir(fd)))
+        self.logs = list(_infos(filter(_LOG.fullmatch, os.listdir(fd)), fd))
         self.strange = ""
         self._columns: dict[str, set[str]] = {}
         if len(names) > _MAX_DATABASES:
@@ -230,6 +255,25 @@ class _Directory:
         for index in range(len(self.names)):
             self._run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
 
+    def room(self) -> dict[int, int]:
+        """The bytes to give back, by the number of the database."""
+        found = {}
+        for index in range(len(self.names)):
+            if self._value(index, "auto_vacuum") == _INCREMENTAL:
+                size = self._value(index, "freelist_count") * self._value(index, "page_size")
+                if size >= _WORTH:
+                    found[index] = size
+        return found
+
+    def give_back(self, deadline: float) -> None:
+        for index in self.room():
+            while self._value(index, "freelist_count") and time.monotonic() < deadline:
+                self._run(f"PRAGMA d{index}.incremental_vacuum({_PAGES})")
+            self._run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
+
+    def _value(self, index: int, pragma: str) -> int:
+        return int(self._run(f"PRAGMA d{index}.{pragma}")[0][0])
+
     def _texts(self, query: str) -> Iterator[tuple[str, str]]:
         for first, second in self._connection.rows(query) if self._connection else ():
             if isinstance(first, str) and isinstance(second, str):
@@ -241,12 +285,16 @@ class _Directory:
         return f"{self.names[int(database[1:])]}: {name}"
 
 
+def _infos(names: Iterable[str], dir_fd: int) -> Iterator[os.stat_result]:
+    """What is there of the files. The CLI removes its logs when it closes a database."""
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            yield os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+
+
 def _is_other(name: str, dir_fd: int) -> bool:
-    """Whether it is there, and no regular file. The CLI removes its logs when it closes a database."""
-    try:
-        return not stat.S_ISREG(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
+    """Whether it is there, and no regular file."""
+    return not all(stat.S_ISREG(info.st_mode) for info in _infos([name], dir_fd))
 
 
 def _identifier(name: str) -> str:

@@ -7,59 +7,66 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import operator
 import os
 import re
 from datetime import datetime, timezone
-from typing import AbstractSet, Container, Iterator, Mapping, Tuple
+from typing import AbstractSet, Container, Iterator, Mapping
 
 from .._host.locks import is_locked, locked
-from .._host.safefs import printable
+from .._host.safefs import read_file, replace_file
 from .home import Home, split, used
 from .lineage import FILE as LINEAGE
-from .lineage import NOBODY, ROOT, Lineage
-from .plan import ARCHIVED, CODEX, ROLLOUT, ROLLOUT_ID, UUID, Tally
+from .lineage import NOBODY, Lineage
+from .plan import ARCHIVED, CODEX, ROLLOUT, ROLLOUT_ID, SESSIONS, UUID, Session, Tally
+from .store import Entry, Store
 
-_TREES = ((".codex/sessions", 0), (ARCHIVED, 3))
-_LOCKS = ".codex/thread-writer-locks"
+ROOT = ".codex"
+_DATES = (re.compile("[0-9]{4}"), re.compile("[0-9]{2}"), re.compile("[0-9]{2}"))
+_TREES = ((SESSIONS, 0), (ARCHIVED, len(_DATES)))
+_LOCKS = "thread-writer-locks"
+# What a thread drew, in a directory of its own.
+_IMAGES = "generated_images"
+# The names of threads, a line of JSON each; whoever gives one another name appends.
+_INDEX = "session_index.jsonl"
+_MAX_INDEX = 64 * 2**20
+_INDEX_ID = re.compile(rf'"id"\s*:\s*"({UUID.pattern})"'.encode())
+_TRIALS = 5
 _LOCK_OF_LOCKS = ".coordination.lock"
 _LOCK_SECONDS = 10.0
-_DATES = (re.compile("[0-9]{4}"), re.compile("[0-9]{2}"), re.compile("[0-9]{2}"))
 _DAY = 86400.0
 # Entries of one directory that are held at a time: bounds the memory, whatever it holds.
 _AT_ONCE = 4096
 
 # What is stale when, in seconds: (directory, names, age). A snapshot serves the turn that made it; what is below .tmp,
-# the start of a process. A run that was killed may leave the lineage half written.
+# the start of a process; in db-backups are broken databases that Codex has made again. A run that was killed may leave
+# files half written.
 _STALE = (
-    (".codex/shell_snapshots", re.compile(r".*\.sh"), _DAY),
-    (".codex/.tmp", re.compile(r"(?:git|plugins-clone)-.*"), _DAY),
-    (".codex/.tmp/.staging", re.compile(r"marketplace-.*"), _DAY),
-    (ROOT, re.compile(rf"\.{re.escape(LINEAGE)}\..*"), _DAY),
+    ("shell_snapshots", re.compile(r".*\.sh"), _DAY),
+    (".tmp", re.compile(r"(?:git|plugins-clone)-.*"), _DAY),
+    (".tmp/.staging", re.compile(r"marketplace-.*"), _DAY),
+    ("", re.compile(rf"\.(?:{re.escape(LINEAGE)}|{re.escape(_INDEX)})\.[0-9a-f]{{16}}"), _DAY),
+    ("db-backups", re.compile(".*"), 30 * _DAY),
 )
-_WAL = re.compile(r"[a-z_]+_[0-9]+\.sqlite-wal")
-_WAL_AGE = 3600.0
-
-# A session, or a part of one: its id, last activity, bytes, and paths below HOME.
-Entry = Tuple[str, float, int, Tuple[str, ...]]
 
 
-class CodexStore:
+class CodexStore(Store):
     name = CODEX
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.problems: list[str] = []
+    def __init__(self, home: Home, root: str = ROOT) -> None:
+        super().__init__(home, root)
         # What the last walk came by: threads in the older layout, and how many entries each directory had.
         self._single: list[str] = []
         self._held: dict[str, int] = {}
-        self._lineage = Lineage(home)
+        self._lineage = Lineage(home, root)
 
     def scan(self, cutoff: float, newer: Tally) -> Iterator[Entry]:
         """Every session whose last activity lies before ``cutoff``; ``newer`` counts the others, which are nearly all
         there are, and get no closer look. One that is just being compressed or archived may come twice, with different
-        parts."""
+        parts. Of one that nothing but its images is left of, these are all."""
+        images = {name for name in self.names(_IMAGES) if UUID.fullmatch(name)}
         for path, _dir_fd, rollouts in self._rollouts():
             count = total = 0
             for rollout in rollouts:
@@ -67,25 +74,45 @@ class CodexStore:
                     info = rollout.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if info.st_mtime >= cutoff:
+                if images and rollout.name[ROLLOUT_ID] in images:
+                    images.remove(rollout.name[ROLLOUT_ID])
+                    yield from self._drawn(rollout.name[ROLLOUT_ID], cutoff, newer, f"{path}/{rollout.name}")
+                elif info.st_mtime >= cutoff:
                     count += 1
                     total += used(info)
                 else:
                     yield rollout.name[ROLLOUT_ID], info.st_mtime, used(info), (f"{path}/{rollout.name}",)
             newer.add(count, total)
         for path in self._single:
-            with contextlib.suppress(FileNotFoundError):
-                size = self.home.size(path)
-                if size.modified < cutoff:
-                    yield split(path)[1], size.modified, size.bytes, (path,)
-                else:
-                    newer.add(1, size.bytes)
+            thread = split(path)[1]
+            yield from (
+                self._drawn(thread, cutoff, newer, path)
+                if thread in images
+                else self._whole(thread, cutoff, newer, path)
+            )
+            images.discard(thread)
+        for thread in images:
+            yield from self._drawn(thread, cutoff, newer)
+
+    def _drawn(self, thread: str, cutoff: float, newer: Tally, *parts: str) -> Iterator[Entry]:
+        """A session of these parts and of its images."""
+        return self._whole(thread, cutoff, newer, f"{self.root}/{_IMAGES}/{thread}", *parts)
+
+    def _whole(self, thread: str, cutoff: float, newer: Tally, *parts: str) -> Iterator[Entry]:
+        """A session of these parts."""
+        with contextlib.suppress(FileNotFoundError):
+            sizes = [self.home.size(part) for part in parts]
+            activity, total = max(size.modified for size in sizes), sum(size.bytes for size in sizes)
+            if activity < cutoff:
+                yield thread, activity, total, parts
+            else:
+                newer.add(1, total)
 
     def parents(self, unread: Container[str] = ()) -> Iterator[tuple[str, str, frozenset[str]]]:
         """A rollout's session, its path, and the sessions that it depends on: each that depends on something, and each
         of the sessions ``unread``, of which none is said to.
 
-        Raises Unreadable where one is compressed and this host has nothing to read it with.
+        Raises Unreadable where one cannot be read, or not to the end of its first line.
         """
         for path, batches in itertools.groupby(self._rollouts(), key=operator.itemgetter(0)):
             with self._lineage.directory(path) as directory:
@@ -107,17 +134,17 @@ class CodexStore:
 
     def in_use(self) -> set[str]:
         """Sessions whose turn runs: the CLI holds a lock for each."""
-        return {name[:-5] for name in self.home.names(_LOCKS) if self._is_running(name)}
+        return {name[:-5] for name in self.names(_LOCKS) if self._is_running(name)}
 
     def _is_running(self, name: str) -> bool:
         named_so = name.endswith(".lock") and UUID.fullmatch(name[:-5])
-        return bool(named_so) and is_locked(name, self.home.directory(_LOCKS))
+        return bool(named_so) and is_locked(name, self.home.directory(f"{self.root}/{_LOCKS}"))
 
     @contextlib.contextmanager
     def closed(self) -> Iterator[None]:
         """Lets no turn begin meanwhile: the CLI waits for this lock before it takes a session's own."""
         try:
-            locks = self.home.directory(_LOCKS)
+            locks = self.home.directory(f"{self.root}/{_LOCKS}")
         except (FileNotFoundError, NotADirectoryError):
             yield  # an older CLI, which has no such locks
             return
@@ -137,7 +164,7 @@ class CodexStore:
         ones), and the entries."""
         self._single = []
         self._held = {}
-        pending = list(_TREES)
+        pending = [(f"{self.root}/{tree}", depth) for tree, depth in _TREES if self.is_there(tree)]
         while pending:
             path, depth = pending.pop()
             try:
@@ -145,7 +172,7 @@ class CodexStore:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self._problem(path, error)
+                self.problem(path, error)
                 continue
             held = 0
             with os.scandir(dir_fd) as entries:
@@ -164,11 +191,6 @@ class CodexStore:
             elif depth == 0 and UUID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 self._single.append(f"{path}/{entry.name}")
 
-    def _problem(self, path: str, error: OSError) -> None:
-        text = f"{printable(path)}: {error.strerror}"
-        if text not in self.problems:
-            self.problems.append(text)
-
     def without_rollout(self, threads: AbstractSet[str]) -> set[str]:
         """Those of the sessions that have no file any more."""
         missing = set(threads)
@@ -181,28 +203,26 @@ class CodexStore:
     def leftovers(self, now: float, live: AbstractSet[str]) -> Iterator[tuple[str, int]]:
         """Paths that belong to no session and have outlived their use, and their bytes."""
         for directory, names, age in _STALE:
-            for name in self.home.names(directory):
+            above = self.path(directory)
+            for name in self.names(directory):
                 if names.fullmatch(name) and live.isdisjoint(UUID.findall(name)):
                     with contextlib.suppress(OSError):
-                        size = self.home.size(f"{directory}/{name}")
+                        size = self.home.size(f"{above}/{name}")
                         if now - size.modified > age:
-                            yield f"{directory}/{name}", size.bytes
+                            yield f"{above}/{name}", size.bytes
 
-    def forgotten_logs(self, now: float) -> dict[str, int]:
-        """Write-ahead logs that nobody has written to for a while, and their bytes."""
-        found = {}
-        for name in self.home.names(ROOT):
-            if _WAL.fullmatch(name):
-                with contextlib.suppress(FileNotFoundError):  # the CLI removes it when it closes the database
-                    info = self.home.stat(f"{ROOT}/{name}")
-                    if info.st_size and now - info.st_mtime > _WAL_AGE:
-                        found[name] = used(info)
-        return found
+    def forget(self, gone: list[Session]) -> None:
+        """Takes the names of sessions that went out of the list of names, as the CLI does. OSError where they stay."""
+        ids = {session.id.encode() for session in gone}
+        for _trial in range(_TRIALS):
+            if _take_out(ids, self.home.directory(self.root)):
+                return
+        raise OSError(errno.EBUSY, f"{self.root}/{_INDEX} keeps changing")
 
     def remove_empty_dates(self, now: float, taken: Mapping[str, int], dry_run: bool) -> int:
         """Removes date directories before yesterday's that held nothing when they were last looked into, or no more
         than was ``taken`` from them since; how many."""
-        above_all = _TREES[0][0]
+        above_all = f"{self.root}/{SESSIONS}"
         limit = f"{above_all}/" + datetime.fromtimestamp(now - 2 * _DAY, timezone.utc).strftime("%Y/%m/%d")
         held = {
             path: held - taken.get(path, 0)
@@ -225,3 +245,18 @@ class CodexStore:
         except OSError:
             return False
         return True
+
+
+def _take_out(ids: AbstractSet[bytes], dir_fd: int) -> bool:
+    """Takes sessions out of the list of names; False where somebody wrote to it meanwhile."""
+    try:
+        content, read = read_file(_INDEX, dir_fd, _MAX_INDEX, os.geteuid())
+    except FileNotFoundError:
+        return True
+
+    def is_as_read() -> bool:
+        now = os.stat(_INDEX, dir_fd=dir_fd, follow_symlinks=False)
+        return (now.st_ino, now.st_size, now.st_mtime_ns) == (read.st_ino, read.st_size, read.st_mtime_ns)
+
+    left = b"".join(line for line in content.splitlines(True) if ids.isdisjoint(_INDEX_ID.findall(line)))
+    return left == content or replace_file(_INDEX, dir_fd, left, read.st_mode & 0o777, is_as_read, durable=False)

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from typing import NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 from .._host.removal import remove_tree
-from .._host.safefs import open_directory
+from .._host.safefs import open_directory, opened
+
+_PIECE = 2**16
 
 
 class Size(NamedTuple):
@@ -33,9 +36,9 @@ class Home:
 
     def directory(self, path: str) -> int:
         """The descriptor of ``a/b/c``, valid until the next call. OSError where it is no plain directory."""
-        names = path.split("/") if path else []
+        names = path.split("/") if path else ["."]  # HOME itself may be open to look at only
         if names == self._names:
-            return self._open[-1] if names else self.fd
+            return self._open[-1]
         common = 0
         for name, known in zip(names, self._names):
             if name != known:
@@ -47,7 +50,7 @@ class Home:
         for name in names[common:]:
             self._open.append(open_directory(name, self._open[-1] if self._open else self.fd))
             self._names.append(name)
-        return self._open[-1] if names else self.fd
+        return self._open[-1]
 
     def names(self, path: str) -> list[str]:
         """What is in the directory ``path``; nothing where there is none."""
@@ -55,6 +58,21 @@ class Home:
             return os.listdir(self.directory(path))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return []
+
+    def entries(self, path: str) -> list[str]:
+        """What is in the directory ``path``; nothing where it does not exist. OSError where it is something else, or
+        belongs to somebody else."""
+        return os.listdir(self.directory(path)) if self.is_own(path) else []
+
+    def is_own(self, path: str) -> bool:
+        """Whether the directory ``path`` exists. OSError where it is something else, or belongs to somebody else."""
+        try:
+            owner = os.fstat(self.directory(path)).st_uid
+        except FileNotFoundError:
+            return False
+        if owner != os.geteuid():
+            raise PermissionError(errno.EPERM, f"belongs to UID {owner}, not to UID {os.geteuid()}")
+        return True
 
     def stat(self, path: str) -> os.stat_result:
         above, name = split(path)
@@ -100,28 +118,25 @@ def used(info: os.stat_result) -> int:
     return size if size < blocks else blocks
 
 
-def beginning(name: str, dir_fd: int) -> bytes:
-    """The first 64 KiB of a regular file; nothing of anything else."""
-    return _read_until(name, dir_fd, b"", 2**16)
+def pieces(name: str, dir_fd: int) -> Iterator[bytes]:
+    """What is in a regular file, piece by piece; nothing of anything else. OSError where it cannot be read."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    with opened(fd):
+        while True:
+            piece = os.read(fd, _PIECE)
+            if not piece:
+                return
+            yield piece
 
 
-def first_line(name: str, dir_fd: int) -> bytes:
-    """The first line of a regular file, as far as a MiB; nothing of anything else."""
-    return _read_until(name, dir_fd, b"\n", 2**20).partition(b"\n")[0]
-
-
-def _read_until(name: str, dir_fd: int, end: bytes, limit: int) -> bytes:
-    try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
-    except OSError:
-        return b""
-    try:
-        piece = content = os.read(fd, 2**16)
-        while piece and len(content) < limit and end not in piece:
-            piece = os.read(fd, 2**16)
-            content += piece
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-    return content
+def first_line(content: Iterable[bytes], limit: int) -> tuple[bytes, bool]:
+    """The first line in pieces of a file, as far as about ``limit`` bytes, and whether that is all of it."""
+    line: list[bytes] = []
+    size = 0
+    for piece in content:
+        before, newline, _after = piece.partition(b"\n")
+        line.append(before)
+        size += len(before)
+        if newline or size > limit:
+            return b"".join(line), bool(newline)
+    return b"".join(line), True

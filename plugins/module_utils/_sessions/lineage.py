@@ -18,16 +18,18 @@ import time
 from types import TracebackType
 from typing import Any, Dict, FrozenSet, Mapping, NamedTuple
 
-from .._formats.zstd import decompressed
-from .._host.safefs import read_file, replace_file
-from .home import Home, beginning, first_line
+from .._formats.zstd import Unreadable, decompressed
+from .._host.safefs import printable, read_file, replace_file
+from .home import Home, first_line, pieces, split
 from .plan import parents_in_header
 
-ROOT = ".codex"
 FILE = ".alive-codex-lineage.json"
 NOBODY: frozenset[str] = frozenset()
+# What an older version took for nothing, it may just not have read to its end.
+_VERSION = 2
 _MAX_BYTES = 2 * 2**20
-_HEADER = 2**18
+# A header has some 25 KB; what a tenant puts there may have as much as the memory of this process bears.
+_MAX_HEADER = 16 * 2**20
 # A directory that has just changed may change again within a tick of the file system's clock, which does not show; and
 # whoever has just made a file may not have written to it.
 _QUIET_SECONDS = 10.0
@@ -45,10 +47,11 @@ class _Known(NamedTuple):
 
 
 class Lineage:
-    """What is known of one HOME."""
+    """What is known of one of Codex's directories, ``root``."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, root: str) -> None:
         self._home = Home(home.fd)  # apart, as whoever asks is on a walk through the given one
+        self._root = root
         self._loaded: dict[str, _Known] | None = None
         self._current: dict[str, _Known] = {}
 
@@ -61,20 +64,20 @@ class Lineage:
     def save(self) -> None:
         """Keeps what was found out, and asked for again, for the next run; where that cannot be, it reads again."""
         if self._loaded is not None and self._current != self._loaded:
-            document = {
+            directories = {
                 path: [inode, modified, {name: sorted(each) for name, each in ids.items()}]
                 for path, (inode, modified, ids) in self._current.items()
             }
-            content = json.dumps(document).encode()
+            content = json.dumps({"version": _VERSION, "directories": directories}).encode()
             if len(content) <= _MAX_BYTES:
                 with contextlib.suppress(OSError):
-                    replace_file(FILE, self._home.directory(ROOT), content, 0o600, durable=False)
+                    replace_file(FILE, self._home.directory(self._root), content, 0o600, durable=False)
 
     def _load(self) -> dict[str, _Known]:
         try:
-            content, _info = read_file(FILE, self._home.directory(ROOT), _MAX_BYTES, os.geteuid())
+            content, _info = read_file(FILE, self._home.directory(self._root), _MAX_BYTES, os.geteuid())
             return _understood(json.loads(content))
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {}
 
 
@@ -101,11 +104,11 @@ class Directory:
     def ids(self, name: str, dir_fd: int) -> frozenset[str]:
         """The sessions that the rollout ``name`` says it depends on.
 
-        Raises Unreadable where it is compressed and this host has nothing to read it with.
+        Raises Unreadable where that cannot be read.
         """
         if self._known:
             return self._known.ids.get(name, NOBODY)
-        line = _header(name, dir_fd)
+        line = _header(f"{self._path}/{name}", dir_fd)
         ids = parents_in_header(line)
         if ids:
             self._ids[name] = ids
@@ -131,14 +134,31 @@ class Directory:
             self._keep[self._path] = _Known(self._info.st_ino, self._info.st_mtime_ns, self._ids)
 
 
-def _header(name: str, dir_fd: int) -> bytes:
-    if name.endswith(".zst"):
-        return decompressed(beginning(name, dir_fd), _HEADER).partition(b"\n")[0]
-    return first_line(name, dir_fd)
+def _header(path: str, dir_fd: int) -> bytes:
+    """The first line of a rollout, whole.
+
+    Raises Unreadable where nobody can say what it depends on.
+    """
+    content = pieces(split(path)[1], dir_fd)
+    try:
+        line, is_whole = first_line(decompressed(content) if path.endswith(".zst") else content, _MAX_HEADER)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise Unreadable(
+            f"what {printable(path)} depends on cannot be read: {error.strerror}. Its owner has to allow that"
+        ) from None
+    if not is_whole:
+        raise Unreadable(
+            f"what {printable(path)} depends on stands in a line of more than {_MAX_HEADER >> 20} MiB. Remove it"
+        )
+    return line
 
 
 def _understood(document: Mapping[str, Any]) -> dict[str, _Known]:
+    if document.get("version") != _VERSION:
+        return {}
     return {
         path: _Known(int(inode), int(modified), {name: frozenset(map(str, each)) for name, each in ids.items()})
-        for path, (inode, modified, ids) in document.items()
+        for path, (inode, modified, ids) in document["directories"].items()
     }

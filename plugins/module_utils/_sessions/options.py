@@ -16,13 +16,16 @@ import math
 import re
 from typing import Any, Callable, Mapping
 
+from .._formats.names import name_problem
 from .._formats.units import parse_age, parse_size
-from .plan import STORES, Rules
+from .plan import CLAUDE, CODEX, STORES, Rules
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "root": {"type": "path", "default": "/var/lib/claude-sessions"},
     "workspaces": {"type": "list", "elements": "str"},
     "stores": {"type": "list", "elements": "str", "choices": list(STORES), "default": list(STORES)},
+    "codex_homes": {"type": "list", "elements": "str", "default": []},
+    "claude_homes": {"type": "list", "elements": "str", "default": []},
     "max_age": {"type": "str", "default": "30d"},
     "keep_last": {"type": "int", "default": 0},
     "max_bytes": {"type": "str", "default": "0"},
@@ -57,12 +60,29 @@ def rules_of(options: Mapping[str, Any]) -> Rules:
                 raise ValueError(f"{name} must be an absolute path, not {_shown(value)}")
             if _UNFIT.search(value):
                 raise ValueError(f"{name} must be a path without control characters, not {_shown(value)}")
+    homes_of(options)
     if options["keep_last"] < 0:
         raise ValueError("keep_last must not be negative")
     now_of(options)
     return Rules(
         _parsed(parse_age, "max_age", options), options["keep_last"], _parsed(parse_size, "max_bytes", options)
     )
+
+
+def homes_of(options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Where else below a HOME each store's sessions are.
+
+    Raises ValueError.
+    """
+    homes = {CODEX: "codex_homes", CLAUDE: "claude_homes"}
+    for option in homes.values():
+        for path in options[option]:
+            for part in path.split("/"):
+                problem = name_problem(part)
+                if problem:
+                    shown = _shown(path)
+                    raise ValueError(f"each of {option} must be a plain path below HOME, not {shown}: a part {problem}")
+    return {store: options[option] for store, option in homes.items()}
 
 
 def now_of(options: Mapping[str, Any]) -> float | None:

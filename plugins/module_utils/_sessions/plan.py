@@ -22,14 +22,20 @@ _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}"
 ROLLOUT = re.compile(rf"rollout-{_TIME}-{_UUID}\.jsonl(?:\.zst)?")
 # Where in a rollout's name its session's id stands.
 ROLLOUT_ID = slice(28, 64)
-ARCHIVED = ".codex/archived_sessions"
+ARCHIVED = "archived_sessions"
+SESSIONS = "sessions"
+PROJECTS = "projects"
 CLAUDE_TRANSCRIPT = re.compile(rf"({_UUID})\.jsonl")
 # What a session header calls the session that it continues, was forked from, or was spawned by.
 _PARENT_KEYS = ("forked_from_id", "parent_thread_id", "thread_id")
+# What a longer line is parsed to takes many times its room: there, what looks like such a key is one.
+_MAX_PARSED = 2**20
+_NAMES_PARENT = re.compile(rf'"(?:{"|".join(_PARENT_KEYS)})"\s*:\s*"({_UUID})"'.encode())
 
 
 class Session(NamedTuple):
-    """One session. ``activity`` is seconds since the epoch; ``parts`` are paths below HOME, files and directories."""
+    """One session. ``store`` is its store's key; ``activity``, seconds since the epoch; ``parts`` are paths below HOME,
+    of files and directories."""
 
     store: str
     id: str
@@ -93,21 +99,23 @@ class Plan(NamedTuple):
 
 def session_kind(path: str) -> str:
     """What a session is, by its path below HOME: of Codex's a ``rollout``, an ``archived`` one, or a ``directory`` (the
-    older layout); of Claude's a ``transcript``, or ``remains`` of a session that has none."""
+    older layout); of Claude's a ``transcript``; ``remains`` of a session that has none of these."""
     above, _slash, name = path.rpartition("/")
     if ROLLOUT.fullmatch(name):
-        return "archived" if above == ARCHIVED else "rollout"
-    if path.startswith(".codex/"):
-        return "directory"
-    return "transcript" if CLAUDE_TRANSCRIPT.fullmatch(name) else "remains"
+        return "archived" if above.rpartition("/")[2] == ARCHIVED else "rollout"
+    if CLAUDE_TRANSCRIPT.fullmatch(name) and PROJECTS in above.split("/"):
+        return "transcript"
+    return "directory" if above.endswith(f"/{SESSIONS}") and UUID.fullmatch(name) else "remains"
 
 
 def parents_in_header(line: bytes) -> frozenset[str]:
-    """The sessions that a rollout's first line says it depends on. A line that nobody can read depends on nothing: the
-    CLI cannot resume such a session either."""
+    """The sessions that a rollout's first line, given whole, says it depends on. A line that makes no sense depends on
+    nothing: the CLI cannot resume such a session either."""
     # A look at the bytes first: a million lines are read in a run, and few of them name another session.
     if b'"forked_from_id"' not in line and b'"parent_thread_id"' not in line and b'"history_base"' not in line:
         return frozenset()
+    if len(line) > _MAX_PARSED:
+        return frozenset(parent.decode() for parent in _NAMES_PARENT.findall(line))
     try:
         payload = json.loads(line)["payload"]
         return frozenset(_parents(payload)) - {payload.get("id")}
@@ -186,7 +194,7 @@ def parents_matter(
 
 def _newest(sessions: Sequence[Session], keep_last: int, rest: Rest) -> set[str]:
     kept: set[str] = set()
-    for store in STORES:
+    for store in {session.store for session in sessions}:
         room = keep_last - rest.counts.get(store, 0)
         if room > 0:
             own = sorted((s for s in sessions if s.store == store), key=lambda s: (s.activity, s.id), reverse=True)

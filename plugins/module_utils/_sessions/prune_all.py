@@ -21,7 +21,7 @@ from .._host.proc import open_names
 from .._host.safefs import printable
 from .._workspaces.homes import OpenedHome, each_home
 from .archive import ArchiveFiles
-from .options import now_of, rules_of
+from .options import homes_of, now_of, rules_of
 from .plan import UUID
 from .prune_home import MAX_LISTED, HomePruner, Orders
 from .sqlite_home import VARIABLE
@@ -55,6 +55,7 @@ def orders_from(options: Mapping[str, Any], dry_run: bool) -> Orders:
         dry_run=dry_run,
         codex=options["codex_path"],
         sqlite_home=sqlite_home,
+        homes=homes_of(options),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import AbstractSet, Any, Mapping, NamedTuple, Union
+from typing import AbstractSet, Any, Mapping, NamedTuple, Sequence, Union
 
 from .._formats.text import counted
 from .._formats.zstd import Unreadable
@@ -22,6 +22,8 @@ from .claude_store import ClaudeStore
 from .codex_databases import StateDatabases
 from .codex_delete import CodexDelete
 from .codex_store import CodexStore
+from .codex_upkeep import Upkeep
+from .elsewhere import roots, unknown
 from .home import Home, split
 from .plan import CLAUDE, CODEX, UUID, Plan, Rest, Rules, Session, Tally, parents_matter, plan
 from .sqlite import Strange, Unavailable
@@ -46,7 +48,8 @@ STORE_CLASSES: dict[str, type[CodexStore] | type[ClaudeStore]] = {CODEX: CodexSt
 
 class Orders(NamedTuple):
     """What to do in each HOME. ``now`` is seconds since the epoch; ``codex`` the CLI that deletes where the schema of
-    its databases is not known here; ``sqlite_home`` where they are by the environment."""
+    its databases is not known here; ``sqlite_home`` where they are by the environment; ``homes``, by store, where else
+    than in the usual directory sessions are."""
 
     stores: tuple[str, ...]
     rules: Rules
@@ -55,6 +58,7 @@ class Orders(NamedTuple):
     dry_run: bool
     codex: str
     sqlite_home: str = ""
+    homes: Mapping[str, Sequence[str]] = {}
 
 
 class HomePruner:
@@ -68,21 +72,25 @@ class HomePruner:
         self.orders = orders
         self.open_ids = open_ids
         self.archive = archive
-        self.stores: list[SessionStore] = [STORE_CLASSES[name](self.home) for name in orders.stores]
+        known = {name: roots(self.home, name, orders.homes.get(name, ())) for name in orders.stores}
+        self.stores: list[SessionStore] = [
+            STORE_CLASSES[name](self.home, root) for name, places in known.items() for root in places
+        ]
         self.counts = {"pruned": 0, "pruned_bytes": 0, "kept": 0, "kept_bytes": 0, "in_use": 0, "needed": 0}
-        self.listed: list[Session] = []
-        self.problems: list[str] = []
+        self.listed: list[dict[str, Any]] = []
+        self.problems = list(unknown(self.home, known))
         # How many sessions should have gone and did not, by their store and the reason, which ends in the cure.
         self.left: Counter[tuple[str, str]] = Counter()
         # How many parts went from which directory since it was last looked into.
         self.taken: Counter[str] = Counter()
-        self.codex: CodexDelete | None = None
+        self.codex: dict[str, CodexDelete] = {}
         self.swept = self.swept_bytes = 0
 
     def run(self) -> dict[str, Any]:
         """Prunes, sweeps and reports."""
-        if CODEX in self.orders.stores and not self.orders.dry_run:
-            self._end(Aside(self.home))  # a run that was killed may have left some
+        for store in self.stores:
+            if store.name == CODEX and not self.orders.dry_run:
+                self._end(Aside(self.home, store.root))  # a run that was killed may have left some
         lower = (-float("inf"), "")
         kept_bytes = 0
         more = True
@@ -92,7 +100,7 @@ class HomePruner:
                 break
             lower = max((session.activity, session.id) for session in window)
             gone = self._prune_window(window, rest)
-            kept_in_window = sum(session.bytes for session in window if session.id not in gone)
+            kept_in_window = sum(session.bytes for session in window if session not in gone)
             if more and not self.orders.rules.is_due(lower[0], self.orders.now, rest.bytes + kept_in_window):
                 self.counts["kept"] += sum(rest.counts.values())
                 self.counts["kept_bytes"] += rest.bytes - kept_bytes
@@ -118,7 +126,7 @@ class HomePruner:
             **self.counts,
             "swept": self.swept,
             "swept_bytes": self.swept_bytes,
-            "sessions": [_described(session) for session in self.listed],
+            "sessions": self.listed,
             "problems": left + shown,
         }
 
@@ -127,17 +135,17 @@ class HomePruner:
         to go too."""
         cutoff = self.orders.rules.cutoff(self.orders.now)
         found: dict[tuple[str, str], Session] = {}
-        newer = {store.name: Tally() for store in self.stores}
+        newer = {store.key: Tally() for store in self.stores}
         overflow = False
         if not self.orders.dry_run:
             self.taken.clear()  # what went is not come by again
         for store in self.stores:
-            name = store.name
-            for thread, activity, size, parts in store.scan(cutoff, newer[name]):
+            key = store.key
+            for thread, activity, size, parts in store.scan(cutoff, newer[key]):
                 if (activity, thread) > lower:
-                    session = Session(name, thread, activity, size, parts)
-                    other = found.get((name, thread))
-                    found[name, thread] = _joined(session, other) if other else session
+                    session = Session(key, thread, activity, size, parts)
+                    other = found.get((key, thread))
+                    found[key, thread] = _joined(session, other) if other else session
                     if len(found) >= 2 * WINDOW:
                         overflow = True
                         found = self._oldest(found, newer)
@@ -148,7 +156,7 @@ class HomePruner:
         if not overflow:
             self.counts["kept"] += sum(tally.count for tally in newer.values())
             self.counts["kept_bytes"] += newer_bytes
-        counts = {name: tally.count for name, tally in newer.items()}
+        counts = {key: tally.count for key, tally in newer.items()}
         return list(found.values()), Rest(counts, kept_bytes + newer_bytes), overflow
 
     def _oldest(
@@ -160,22 +168,22 @@ class HomePruner:
             newer[session.store].add(1, session.bytes)
         return dict(order[:WINDOW])
 
-    def _prune_window(self, window: list[Session], rest: Rest) -> set[str]:
+    def _prune_window(self, window: list[Session], rest: Rest) -> set[Session]:
         """Plans and removes; the sessions that went, or would."""
         decided, blocked = self._plan(window, rest)
-        gone: set[str] = set()
+        gone: set[Session] = set()
         for store in self.stores:
-            sessions = [session for session in decided.prune if session.store == store.name]
-            if sessions and store.name in blocked:
-                self._stay(store, len(sessions), blocked[store.name])
+            sessions = [session for session in decided.prune if session.store == store.key]
+            if sessions and store.key in blocked:
+                self._stay(store, len(sessions), blocked[store.key])
             elif sessions:
                 removed = sessions if self.orders.dry_run else self._remove(store, sessions)
-                gone |= {session.id for session in removed}
+                gone.update(removed)
                 self.counts["pruned"] += len(removed)
                 self.counts["pruned_bytes"] += sum(session.bytes for session in removed)
-                self.listed += removed[: MAX_LISTED - len(self.listed)]
+                self.listed += [_described(store.name, each) for each in removed[: MAX_LISTED - len(self.listed)]]
                 self.taken.update(split(part)[0] for session in removed for part in session.parts)
-        kept = [session for session in window if session.id not in gone]
+        kept = [session for session in window if session not in gone]
         self.counts["kept"] += len(kept)
         self.counts["kept_bytes"] += sum(session.bytes for session in kept)
         self.counts["in_use"] += len(decided.in_use)
@@ -190,33 +198,34 @@ class HomePruner:
         if not rules.is_due(min(session.activity for session in window), now, total):
             return Plan([], [], []), {}
         in_use = set(self.open_ids).union(*(store.in_use() for store in self.stores))
-        parts = {session.id: session.parts for session in window}
         blocked: dict[str, str] = {}
-        spawned: dict[str, set[str]] = {}
         needed: set[str] = set()
         parents: dict[str, set[str]] = {}
         for store in self.stores:
+            parts = {session.id: session.parts for session in window if session.store == store.key}
             try:
-                if store.name == CODEX:
-                    spawned = self._spawned(parts.keys())
+                spawned = self._spawned(store, parts.keys())
                 needed |= _needed_by_others(store, parts, spawned)
                 if parents_matter(window, rules, now, in_use, needed, rest):
                     for thread, _path, ids in store.parents():
                         parents.setdefault(thread, set()).update(ids)
+                for child, bases in spawned.items():
+                    parents.setdefault(child, set()).update(bases)
             except (Unavailable, Unreadable) as error:
-                blocked[store.name] = _told(error)
-        for child, bases in spawned.items():
-            parents.setdefault(child, set()).update(bases)
+                blocked[store.key] = _told(error)
         return plan(window, rules, now, in_use, needed, parents, rest), blocked
 
-    def _databases(self) -> StateDatabases:
-        return StateDatabases(sqlite_home.directories(self.home, self.path, self.orders.sqlite_home))
+    def _databases(self, store: SessionStore) -> StateDatabases:
+        directories = sqlite_home.directories(self.home, store.root, self.path, self.orders.sqlite_home)
+        return StateDatabases(directories)
 
-    def _spawned(self, due: AbstractSet[str]) -> dict[str, set[str]]:
+    def _spawned(self, store: SessionStore, due: AbstractSet[str]) -> dict[str, set[str]]:
         """What Codex's databases know of the sessions that need one that is ``due``."""
         found: dict[str, set[str]] = {}
+        if store.name != CODEX or not due:
+            return found
         try:
-            with self._databases() as state:
+            with self._databases(store) as state:
                 for child, parent in state.spawned():
                     if parent in due:
                         found.setdefault(child, set()).add(parent)
@@ -234,29 +243,35 @@ class HomePruner:
                 write_archive(self.home, [part for session in sessions for part in session.parts], self.archive)
                 self.archive.commit()
             try:
-                return self._remove_at_once(store, sessions)
+                gone = self._remove_at_once(store, sessions)
             except Strange as strange:
-                return self._remove_with_codex(store, sessions, str(strange))
+                gone = self._remove_with_codex(store, sessions, str(strange))
         except (OSError, Unavailable, Unreadable) as error:
             self._stay(store, len(sessions), _told(error))
             return []
+        try:
+            store.forget(gone)
+        except OSError as error:
+            self._problem(f"{store.name}: a list of sessions still names some that went: {error}")
+        return gone
 
     def _remove_at_once(self, store: SessionStore, sessions: list[Session]) -> list[Session]:
         with store.closed():
             due = self._still_due(store, sessions)
             if store.name == CODEX:
                 # Rows first: whatever stops us now, the next run finds the file, and forgets it again.
-                with self._databases() as state:
+                with self._databases(store) as state:
                     state.forget({session.id for session in due})
             return [session for session in due if self._unlink(store, session)]
 
     def _remove_with_codex(self, store: SessionStore, sessions: list[Session], strange: str) -> list[Session]:
         """Has the CLI remove the rows of one after the other; what went. It takes the lock that keeps turns from
         beginning for itself: meanwhile they find no file."""
-        codex = self.codex = self.codex or CodexDelete(
-            self.orders.codex, self.path, {sqlite_home.VARIABLE: self.orders.sqlite_home}
-        )
-        aside = Aside(self.home)
+        if store.root not in self.codex:
+            places = {"CODEX_HOME": f"{self.path}/{store.root}", sqlite_home.VARIABLE: self.orders.sqlite_home}
+            self.codex[store.root] = CodexDelete(self.orders.codex, self.path, places)
+        codex = self.codex[store.root]
+        aside = Aside(self.home, store.root)
         gone: list[Session] = []
         left = 0
         for start in range(0, len(sessions), _AT_ONCE):
@@ -288,14 +303,14 @@ class HomePruner:
         try:
             aside.end()
         except OSError as error:
-            self._problem(f"codex: sessions are left in {Aside.PLACE}: {error}. {_NEXT_RUN}")
+            self._problem(f"codex: sessions are left in {aside.place}: {error}. {_NEXT_RUN}")
 
     def _still_due(self, store: SessionStore, due: list[Session]) -> list[Session]:
         """Without those that were resumed, forked or opened since it was planned, and what these depend on."""
         running = store.in_use() | open_names(UUID).get(os.geteuid(), set())
         while True:
             parts = {session.id: session.parts for session in due}
-            spawned = self._spawned(parts.keys()) if store.name == CODEX else {}
+            spawned = self._spawned(store, parts.keys())
             stay = running | _needed_by_others(store, parts, spawned)
             left = [session for session in due if session.id not in stay and self._untouched(session)]
             if len(left) == len(due):
@@ -349,45 +364,12 @@ class HomePruner:
                 self._problem(f"{printable(path)}: {error.strerror}")
         if isinstance(store, CodexStore):
             self.swept += store.remove_empty_dates(self.orders.now, self.taken, self.orders.dry_run)
-            self._forget_orphans(store)
-            self._checkpoint(store)
-
-    def _forget_orphans(self, store: CodexStore) -> None:
-        """Removes the rows of sessions without a file that were last noted a day ago or more: somebody else removed the
-        file, or a turn that began while it went noted it again."""
-        stay = 0
-        try:
-            with self._databases() as state:
-                for listed in state.listed_before(self.orders.now - _DAY):
-                    # Nearly every one has its file where it was noted, and none is looked for anywhere else.
-                    orphans = store.without_rollout({thread for thread, path in listed if not os.path.lexists(path)})
-                    if state.strange:
-                        stay += len(orphans)
-                        continue
-                    if orphans and not self.orders.dry_run:
-                        with store.closed():
-                            orphans = store.without_rollout(orphans) - store.in_use()
-                            state.forget(orphans)
-                    self.swept += len(orphans)
-                if stay:
-                    self._problem(f"codex: rows of {counted(stay, 'session')} without a file stay: {state.strange}")
-        except (FileNotFoundError, NotADirectoryError):
-            return  # there are none
-        except (OSError, Strange, Unavailable) as error:
-            self._problem(f"codex: rows of sessions without a file may stay: {error}")
-
-    def _checkpoint(self, store: CodexStore) -> None:
-        logs = store.forgotten_logs(self.orders.now)
-        if not logs:
-            return
-        self.swept += len(logs)
-        self.swept_bytes += sum(logs.values())
-        if not self.orders.dry_run:
-            try:
-                with self._databases() as state:
-                    state.checkpoint()
-            except (OSError, Strange, Unavailable) as error:
-                self._problem(f"codex: write-ahead logs stay: {error}")
+            upkeep = Upkeep(store, lambda: self._databases(store), self.orders.now, self.orders.dry_run)
+            upkeep.run()
+            self.swept += upkeep.swept
+            self.swept_bytes += upkeep.swept_bytes
+            for problem in upkeep.problems:
+                self._problem(problem)
 
     def _stay(self, store: SessionStore, number: int, why: str) -> None:
         self.left[store.name, why] += number
@@ -399,9 +381,7 @@ class HomePruner:
 
 def _told(error: Exception) -> str:
     """What stopped us, and what to do."""
-    if isinstance(error, Unreadable):
-        return f"compressed ones cannot be read: {error}. Install libzstd"
-    return f"{error}. {_NEXT_RUN}"
+    return str(error) if isinstance(error, Unreadable) else f"{error}. {_NEXT_RUN}"
 
 
 def _needed_by_others(
@@ -425,9 +405,9 @@ def _joined(one: Session, other: Session) -> Session:
     return one._replace(activity=activity, bytes=one.bytes + other.bytes, parts=other.parts + one.parts)
 
 
-def _described(session: Session) -> dict[str, Any]:
+def _described(store: str, session: Session) -> dict[str, Any]:
     return {
-        "store": session.store,
+        "store": store,
         "id": session.id,
         "path": printable(session.parts[-1]),
         "bytes": session.bytes,

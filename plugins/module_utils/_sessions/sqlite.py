@@ -22,7 +22,9 @@ except ImportError:  # distributions that split Python up may lack it
 # From CPython's sqlite3, which has not all of them by name in every version: what SQLite asks the authorizer.
 _DELETE, _INSERT, _PRAGMA, _READ, _SELECT, _TRANSACTION, _UPDATE, _FUNCTION = 9, 18, 19, 20, 21, 22, 23, 31
 _ALLOWED, _DENIED = 0, 1
-_PRAGMAS = frozenset({"table_xinfo", "wal_checkpoint"})
+_PRAGMAS = frozenset(
+    {"auto_vacuum", "freelist_count", "incremental_vacuum", "page_size", "table_xinfo", "wal_checkpoint"}
+)
 _FUNCTIONS = frozenset(
     {"coalesce", "count", "glob", "ifnull", "instr", "json_extract", "json_valid", "length", "like", "lower", "max"}
     | {"min", "nullif", "strftime", "substr", "typeof", "unixepoch", "upper"}

@@ -23,15 +23,16 @@ _MAX_BYTES = 2**20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def directories(home: Home, path: str, variable: str) -> Iterator[int]:
-    """Descriptors of the directories that hold databases, or did, each valid until the next one: ``.codex``; where the
-    configuration has them in its place; and ``variable``, the value of that in the environment. ``path`` is HOME's.
+def directories(home: Home, root: str, path: str, variable: str) -> Iterator[int]:
+    """Descriptors of the directories that hold databases, or did, each valid until the next one: ``root``, one of
+    Codex's directories below HOME; where the configuration has them in its place; and ``variable``, the value of that
+    in the environment. ``path`` is HOME's.
 
     Strange where a directory is not the tenant's own, or the configuration cannot be understood. OSError where there is
-    no ``.codex``.
+    no ``root``.
     """
-    codex = home.directory(".codex")
-    named = [variable, _configured(codex, f"{path}/.codex", path) or _configured_for_all(path)]
+    codex = home.directory(root)
+    named = [variable, _configured(codex, f"{path}/{root}", path) or _configured_for_all(path)]
     seen = {_identity(codex)}
     yield codex
     for directory in filter(None, named):

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import math
-from typing import AbstractSet, Any, Callable, Sequence
+from itertools import chain
+from typing import AbstractSet, Any, Callable, Mapping, Sequence
 
 from .._formats.units import format_time
 from .._host.jobs import Channel
 from .._host.proc import open_names
 from .._host.safefs import printable
 from .._workspaces.homes import OpenedHome
+from .elsewhere import roots, unknown
 from .home import Home
 from .plan import UUID, Tally, session_kind
 from .prune_all import in_each_home
@@ -23,13 +25,21 @@ from .prune_home import STORE_CLASSES, SessionStore
 MAX_LISTED = 10_000
 
 
-def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], details: bool, empty: bool) -> dict[str, Any]:
-    """What the module ``codex_sessions_info`` documents."""
+def survey(
+    root: str,
+    names: Sequence[str] | None,
+    stores: Sequence[str],
+    details: bool,
+    empty: bool,
+    homes: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What the module ``codex_sessions_info`` documents; ``homes``, by store, where else than in the usual directory
+    sessions are."""
     open_ids = open_names(UUID) if details else {}
 
     def work(workspace: OpenedHome) -> Callable[[Channel | None], dict[str, Any]]:
         known = open_ids.get(0, set()) | open_ids.get(workspace.owner.uid, set())
-        return lambda channel: _survey_home(Home(workspace.fd), stores, details, empty, known)
+        return lambda channel: _survey_home(Home(workspace.fd), stores, details, empty, known, homes)
 
     workspaces = sorted(in_each_home(root, names, work), key=lambda report: str(report["name"]))
     counted = [store for report in workspaces for store in report.setdefault("stores", {}).values()]
@@ -45,17 +55,23 @@ def survey(root: str, names: Sequence[str] | None, stores: Sequence[str], detail
 
 
 def _survey_home(
-    home: Home, stores: Sequence[str], details: bool, empty: bool, open_ids: AbstractSet[str]
+    home: Home,
+    stores: Sequence[str],
+    details: bool,
+    empty: bool,
+    open_ids: AbstractSet[str],
+    homes: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    report: dict[str, Any] = {"stores": {}, "problems": []}
+    known = {name: roots(home, name, homes.get(name, ())) for name in stores}
+    report: dict[str, Any] = {"stores": {}, "problems": list(unknown(home, known))}
     sessions: list[dict[str, Any]] = []
-    for name in stores:
-        store: SessionStore = STORE_CLASSES[name](home)
-        in_use = open_ids | store.in_use() if details else set()
+    for name in known:
+        places: list[SessionStore] = [STORE_CLASSES[name](home, root) for root in known[name]]
+        in_use = set(open_ids).union(*(store.in_use() for store in places)) if details else set()
         count = total = 0
         oldest = newest = None
         largest: tuple[int, str, str] = (-1, "", "")
-        for session, activity, size, parts in store.scan(math.inf, Tally()):
+        for session, activity, size, parts in chain.from_iterable(store.scan(math.inf, Tally()) for store in places):
             count += 1
             total += size
             oldest = activity if oldest is None else min(oldest, activity)
@@ -86,5 +102,5 @@ def _survey_home(
                 "newest_utc": None if newest is None else format_time(newest),
                 "largest": {"id": session, "path": printable(path), "bytes": size} if count else None,
             }
-        report["problems"] += store.problems
+        report["problems"] += [problem for store in places for problem in store.problems]
     return dict(report, sessions=sorted(sessions, key=lambda s: (s["last_activity"], s["id"]))) if details else report

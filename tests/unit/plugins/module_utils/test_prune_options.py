@@ -24,7 +24,15 @@ def test_what_is_not_given_has_the_modules_default():
 
 def test_every_option_can_be_given():
     given = {
-        **{"root": "/srv", "workspaces": ["a"], "stores": ["claude"], "max_age": "2w", "keep_last": 3},
+        **{
+            "root": "/srv",
+            "workspaces": ["a"],
+            "stores": ["claude"],
+            "codex_homes": ["a/b*"],
+            "claude_homes": ["c"],
+            "max_age": "2w",
+            "keep_last": 3,
+        },
         **{"max_bytes": "1G", "sweep": False, "archive": "/a", "codex_path": "codex", "now": 1},
     }
     assert given.keys() == options.OPTIONS.keys()
@@ -52,6 +60,12 @@ def test_every_option_can_be_given():
         (config(stores="codex"), 'stores must be of type list, such as ["codex", "claude"], not "codex"'),
         (config(stores=[["codex"]]), 'each of stores must be of type str, not ["codex"]'),
         (config(stores=["gemini"]), 'each of stores must be one of codex, claude, not "gemini"'),
+        (
+            config(codex_homes=["/srv"]),
+            'each of codex_homes must be a plain path below HOME, not "/srv": a part is empty',
+        ),
+        (config(claude_homes=["a/../b"]), 'below HOME, not "a/../b": a part names a directory that is there already'),
+        (config(codex_homes=["a//b"]), 'below HOME, not "a//b": a part is empty'),
         (config(sweep=1), "sweep must be of type bool, such as true, not 1"),
         (config(now="x"), 'now must be seconds since the epoch, up to the year 9999, not "x"'),
         (config(now=True), "now must be seconds since the epoch, up to the year 9999, not true"),
@@ -70,7 +84,7 @@ def test_every_option_can_be_given():
         (config(codex_path="/c\ud800"), "codex_path must be a path without control characters"),
         (config(log_dir=None), "log_dir must be of type path, not null"),
         (b"{}", "log_dir is missing"),
-        (config(maxage="30d"), '"maxage" is no option; there are archive, codex_path'),
+        (config(maxage="30d"), '"maxage" is no option; there are archive, claude_homes'),
         (config(**{"\n": 1}), '"\\n" is no option'),
         (b'{"root": "/a", "root": "/b"}', '"root" is given twice; keep one of them'),
         (b"[]", "it must be a mapping, not []"),
