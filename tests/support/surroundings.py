@@ -67,6 +67,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "test_hosts.py": "the test hosts have a Python and a umask of their own",
         "test_make.py": "make and the shell run there",
         "test_prune_attacks.py": _RACES,
+        "test_prune_claude.py": _RELEASES,
         "test_prune_cli.py": _RELEASES,
         "test_prune_sqlite_home.py": _RELEASES,
         "test_prune_whole.py": _RELEASES,

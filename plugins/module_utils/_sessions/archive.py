@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tarfile
@@ -47,6 +48,10 @@ class ArchiveFiles:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_PARTIAL, dir_fd=self._dir_fd)  # of a run that was killed
             self._fd = new_file(_PARTIAL, 0o600, self._dir_fd)
+        place = os.fstatvfs(self._fd)
+        if place.f_bavail * place.f_frsize < len(data):
+            # Root could go on into the blocks that are kept for it: not with what a tenant has.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.path.join(self._directory, _PARTIAL))
         write_all(self._fd, data)
 
     def _open_directory(self) -> int:

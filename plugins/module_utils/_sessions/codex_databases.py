@@ -266,9 +266,11 @@ class _Directory:
         return found
 
     def give_back(self, deadline: float) -> None:
+        if not self._connection:
+            return
         for index in self.room():
             while self._value(index, "freelist_count") and time.monotonic() < deadline:
-                self._run(f"PRAGMA d{index}.incremental_vacuum({_PAGES})")
+                self._connection.to_its_end(f"PRAGMA d{index}.incremental_vacuum({_PAGES})")
             self._run(f"PRAGMA d{index}.wal_checkpoint(TRUNCATE)")
 
     def _value(self, index: int, pragma: str) -> int:

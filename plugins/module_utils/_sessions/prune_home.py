@@ -36,6 +36,9 @@ _MAX_PROBLEMS = 20
 _DAY = 86400.0
 # Sessions that the CLI removes after one last look at them all.
 _AT_ONCE = 20
+# What a file system has at the least that is not full: SQLite makes files beside a database.
+_ROOM = 2**20
+_FILES = 16
 _NEXT_RUN = "The next run tries again"
 _STRANGE = (
     "The next run goes on; a newer alive.codex may know them; broken ones, moved aside while nothing runs there, Codex"
@@ -372,6 +375,9 @@ class HomePruner:
                 self._problem(problem)
 
     def _stay(self, store: SessionStore, number: int, why: str) -> None:
+        place = os.fstatvfs(self.home.directory(""))
+        if place.f_bavail * place.f_frsize < _ROOM or (place.f_files and place.f_favail < _FILES):
+            why = f"{why}. The file system is full, and a database needs room to forget: remove something else first"
         self.left[store.name, why] += number
 
     def _problem(self, text: str) -> None:

@@ -120,6 +120,14 @@ class Connection:
         except sqlite3.Error as error:
             raise self._understood(error) from None
 
+    def to_its_end(self, statement: str) -> None:
+        """Runs a statement that yields no rows and takes many steps, of which Python's ``execute`` makes one."""
+        self._deadline = time.monotonic() + self._seconds
+        try:
+            self._connection.executescript(statement)
+        except sqlite3.Error as error:
+            raise self._understood(error) from None
+
     def changes(self) -> int:
         """How many rows have been changed since the connection was opened."""
         return self._connection.total_changes
