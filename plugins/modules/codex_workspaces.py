@@ -118,7 +118,8 @@ attributes:
     support: full
     details: Lists what changes, per workspace and path, old and new values of managed settings included.
 notes:
-  - Managed settings are shown by C(--diff), so keep secrets out of them, or set C(diff) to V(false) on the task.
+  - Settings that have come out of a vault, and those whose name says that they are secret (C(token), C(api_key), all
+    variables of an C(env), all headers), are shown neither by C(--diff) nor in results, arguments and logs.
 seealso:
   - module: alive.codex.codex_exec
   - module: alive.codex.codex_prune
@@ -210,6 +211,7 @@ summary:
 import gc
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._formats.secrets import Secrets
 from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean
 from ansible_collections.alive.codex.plugins.module_utils._workspaces import prepare_all, report
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.request import (
@@ -223,20 +225,27 @@ from ansible_collections.alive.codex.plugins.module_utils._workspaces.request im
 def argument_spec() -> dict[str, dict[str, object]]:
     return {
         "root": {"type": "path", "default": "/var/lib/claude-sessions"},
-        "workspaces": {"type": "json", "required": True},
+        "workspaces": {"type": "json", "required": True, "no_log": True},
         "mode": {"type": "str", "default": "0700"},
         "create_users": {"type": "bool", "default": False},
-        "config": {"type": "dict", "default": {}},
+        "config": {"type": "dict", "default": {}, "no_log": True},
         "shared_uids": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
         "hand_over": {"type": "list", "elements": "str", "default": []},
+        "_vaulted": {"type": "list", "elements": "list", "default": [], "no_log": False},
     }
 
 
 def main() -> None:
     gc.disable()  # thousands of workspaces are no garbage, and looking for some takes a tenth of the time
     module = AnsibleModule(argument_spec(), supports_check_mode=True)
-    params = module.params
+    params = dict(module.params)
+    # Secrets may be anywhere in what was asked for, and Ansible would send all of it back with the answer. What is no
+    # secret, such as the name of a workspace, is not to be taken for one.
+    secrets = Secrets(module.params.pop("_vaulted"))
+    module.params["config"] = secrets.hide(params["config"])
+    module.params["workspaces"] = "(left out)"
+    module.no_log_values = set()
     try:
         check_root(params["root"])
         request = prepare_all.WorkspacesRequest(
@@ -248,14 +257,14 @@ def main() -> None:
             force=params["force"],
             hand_over=params["hand_over"],
             check=module.check_mode,
+            secrets=secrets,
         )
         outcome = prepare_all.prepare_all(request)
     except InvalidRequest as error:
         module.fail_json(msg=clean(f"nothing was touched: {error}"))
     except (OSError, report.Refused) as error:
         module.fail_json(msg=clean(f"the root directory {params['root']} cannot be used: {error}"))
-    # Ansible would send all that was asked for back with the answer.
-    params["workspaces"] = f"{len(request.workspaces)} workspaces"
+    module.params["workspaces"] = f"{len(request.workspaces)} workspaces"
     for warning in outcome.warnings:
         module.warn(clean(warning))
     failures = {name: clean(why) for name, why in outcome.failures.items()}

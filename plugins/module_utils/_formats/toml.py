@@ -29,7 +29,7 @@ def dumps_string(text: str) -> str:
     Raises ValueError for a lone surrogate, which TOML cannot hold.
     """
     if any("\ud800" <= char <= "\udfff" for char in text):
-        raise ValueError(f"text that is not valid Unicode has no TOML form: {text!r}")
+        raise ValueError("text that is not valid Unicode has no TOML form")
     # JSON's escapes are TOML's, except that TOML wants DEL escaped too.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -22,11 +22,17 @@ _MEMORY = "# Managed by alive.codex: "
 
 
 class KeyChange(NamedTuple):
-    """One key that was set or removed: its dotted form, and its value as TOML before and after, None for no value."""
+    """One key that was set or removed: its path, and its value as TOML before and after, None for no value. A table
+    that was removed has its text before."""
 
-    key: str
+    path: tuple[str, ...]
     before: str | None
     after: str | None
+
+    @property
+    def key(self) -> str:
+        """Its dotted form."""
+        return dotted(self.path)
 
 
 class Edited(NamedTuple):
@@ -84,7 +90,7 @@ def edit(text: str, config: Mapping[str, Any]) -> Edited:
     tables |= memory.tables & {section.path for section in document.sections}
     for path, value in wanted.items():
         if not _holds(document.data, path, value):
-            raise TomlError(f"{_dotted(path)} cannot be set in this document")
+            raise TomlError(f"{dotted(path)} cannot be set in this document")
     return Edited(result + _remember(_Memory(set(wanted), tables)), changes)
 
 
@@ -146,7 +152,7 @@ def _obsolete(
     for section, bound in zip(document.sections, bounds):
         above = {section.path[:length] for length in range(1, len(section.path) + 1)} & arrays
         if above & is_obsolete.through or is_obsolete.below_missing(section.path):
-            changes.append(KeyChange(_dotted(section.path), text[section.start : section.end].strip(), None))
+            changes.append(KeyChange(section.path, text[section.start : section.end].strip(), None))
             yield section.start, bound
         elif not above:
             yield from _obsolete_pairs(section, is_obsolete, text, changes)
@@ -185,7 +191,7 @@ def _obsolete_inline(
 
 
 def _removal(pair: Pair, text: str) -> KeyChange:
-    return KeyChange(_dotted(pair.path), text[pair.value.start : pair.value.end], None)
+    return KeyChange(pair.path, text[pair.value.start : pair.value.end], None)
 
 
 def _line_of(text: str, pair: Pair) -> tuple[int, int]:
@@ -214,12 +220,12 @@ def _missing(
     ]
     headers = {section.path: section for section in plain}
     pairs: dict[tuple[str, ...], Pair] = {}
-    dotted: dict[tuple[str, ...], Section] = {}
+    dotted_sections: dict[tuple[str, ...], Section] = {}
     for section in plain:
         for pair in section.pairs:
             pairs.update((each.path, each) for each in _with_inline(pair))
             for length in range(len(section.path) + 1, len(pair.path)):
-                dotted[pair.path[:length]] = section
+                dotted_sections[pair.path[:length]] = section
     inserts: list[tuple[int, int, str]] = []
     inline: dict[int, tuple[Pair, list[str]]] = {}
     new: dict[tuple[str, ...], list[str]] = {}
@@ -229,31 +235,31 @@ def _missing(
         rendered = toml.dumps_value(value)
         if path in pairs:
             old = pairs[path].value
-            changes.append(KeyChange(_dotted(path), text[old.start : old.end], rendered))
+            changes.append(KeyChange(path, text[old.start : old.end], rendered))
             inserts.append((old.start, old.end, rendered))
             continue
-        changes.append(KeyChange(_dotted(path), None, rendered))
+        changes.append(KeyChange(path, None, rendered))
         holder = next((pairs[path[:n]] for n in range(len(path) - 1, 0, -1) if path[:n] in pairs), None)
         table = path[:-1]
         if holder is not None:
             added = inline.setdefault(holder.value.start, (holder, []))[1]
-            added.append(f"{_dotted(path[len(holder.path) :])} = {rendered}")
+            added.append(f"{dotted(path[len(holder.path) :])} = {rendered}")
         elif table in headers:
             place = _end_of(text, headers[table])
-            inserts.append((place, place, f"{_dotted(path[-1:])} = {rendered}\n"))
-        elif table in dotted:
-            section = dotted[table]
+            inserts.append((place, place, f"{dotted(path[-1:])} = {rendered}\n"))
+        elif table in dotted_sections:
+            section = dotted_sections[table]
             place = _end_of(text, section)
-            inserts.append((place, place, f"{_dotted(path[len(section.path) :])} = {rendered}\n"))
+            inserts.append((place, place, f"{dotted(path[len(section.path) :])} = {rendered}\n"))
         else:
-            new.setdefault(table, []).append(f"{_dotted(path[-1:])} = {rendered}\n")
+            new.setdefault(table, []).append(f"{dotted(path[-1:])} = {rendered}\n")
     for holder, added in inline.values():
         inner = holder.value.pairs
         place = inner[-1].value.end if inner else holder.value.start + 1
         inserts.append((place, place, (", " if inner else "") + ", ".join(added)))
     for table, lines in new.items():
         blank = "\n" if text or inserts else ""
-        inserts.append((len(text), len(text), f"{blank}[{_dotted(table)}]\n{''.join(lines)}"))
+        inserts.append((len(text), len(text), f"{blank}[{dotted(table)}]\n{''.join(lines)}"))
     return inserts, set(new)
 
 
@@ -316,5 +322,5 @@ def _same(present: Any, value: Any) -> bool:
     return type(present) is type(value) and bool(present == value)
 
 
-def _dotted(path: tuple[str, ...]) -> str:
+def dotted(path: tuple[str, ...]) -> str:
     return ".".join(map(toml.dumps_key, path))

@@ -14,6 +14,7 @@ import contextlib
 import os
 from typing import NamedTuple, Sequence
 
+from .._formats.secrets import Secrets
 from .._formats.text import abridged
 from .._host import fan_out, proc, safefs
 from .._host.identity import Identity
@@ -26,7 +27,8 @@ ROOT_MODE = 0o711
 
 
 class WorkspacesRequest(NamedTuple):
-    """What is asked for. ``mode`` is a HOME's; ``check`` only looks; those of ``hand_over`` may change hands."""
+    """What is asked for. ``mode`` is a HOME's; ``check`` only looks; those of ``hand_over`` may change hands; ``secrets``
+    are told to nobody."""
 
     root: str
     workspaces: Sequence[WantedWorkspace]
@@ -36,6 +38,7 @@ class WorkspacesRequest(NamedTuple):
     force: bool = False
     check: bool = False
     hand_over: Sequence[str] = ()
+    secrets: Secrets = Secrets()
 
 
 class WorkspacesOutcome(NamedTuple):
@@ -82,7 +85,7 @@ def _change(
     from . import prepare_one
 
     busy = proc.processes_by_user() if (absent or request.hand_over) and not request.force else {}
-    preparation = prepare_one.Preparation(root_fd, request.mode, request.check, request.hand_over, busy)
+    preparation = prepare_one.Preparation(root_fd, request.mode, request.check, request.secrets, request.hand_over, busy)
     for workspace, owner in to_change:
         changes: list[Change] = []
         try:

@@ -18,6 +18,7 @@ import stat
 from typing import Any, Mapping, Sequence
 
 from .._formats import toml_edit
+from .._formats.secrets import HIDDEN, Secrets
 from .._formats.text import abridged
 from .._host import identity, removal, safefs
 from .._host.identity import Identity
@@ -46,6 +47,7 @@ class Preparation:
         root_fd: int | None,
         mode: int,
         check: bool,
+        secrets: Secrets,
         to_hand_over: Sequence[str] = (),
         busy: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
@@ -55,6 +57,7 @@ class Preparation:
         self._check = check
         self._to_hand_over = to_hand_over
         self._busy = busy or {}
+        self._secrets = secrets
         # What becomes of a config.toml: most workspaces have the same one.
         self._edits: dict[tuple[bytes, int], tuple[bytes, list[Change]]] = {}
 
@@ -177,7 +180,7 @@ class Preparation:
                 text, changes = toml_edit.edit(content.decode(), config)
             except UnicodeDecodeError:
                 raise Refused("is not valid UTF-8") from None
-            known = text.encode(), _config_changes(changes)
+            known = text.encode(), _config_changes(changes, self._secrets)
             if len(content) <= REMEMBERED_CONFIG:
                 if len(self._edits) >= REMEMBERED_CONFIGS:
                     self._edits.clear()
@@ -185,19 +188,23 @@ class Preparation:
         return known
 
 
-def _config_changes(edits: Sequence[toml_edit.KeyChange]) -> list[Change]:
+def _config_changes(edits: Sequence[toml_edit.KeyChange], secrets: Secrets) -> list[Change]:
     changes = []
     for edit in edits[:_SHOWN_KEYS]:
         what = f"{_shown(edit.key)} {'removed' if edit.after is None else 'set'}"
-        changes.append(Change(CONFIG, what, f"{_shown(edit.before)} -> {_shown(edit.after)}"))
+        before, after = (
+            "nothing" if text is None else _shown(secrets.hide_in_value(edit.path, text))
+            for text in (edit.before, edit.after)
+        )
+        if edit.after is None and any(quote in before for quote in "\"'"):
+            before = HIDDEN  # it may have come out of a vault: nothing tells of a text that is given no longer
+        changes.append(Change(CONFIG, what, f"{before} -> {after}"))
     if len(edits) > _SHOWN_KEYS:
         changes.append(Change(CONFIG, f"{len(edits) - _SHOWN_KEYS} more keys"))
     return changes
 
 
-def _shown(text: str | None) -> str:
-    if text is None:
-        return "nothing"
+def _shown(text: str) -> str:
     text = safefs.printable(text[: _SHOWN_VALUE + 1])
     return text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}..."
 
