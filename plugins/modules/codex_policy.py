@@ -35,6 +35,21 @@ options:
       - Empty, the file is left as it is, or is not.
     type: dict
     default: {}
+  existing:
+    description:
+      - What becomes of a file that is there. With V(replace), it is written anew, whole. A warning names the keys of
+        somebody else's file, and those of the policy, that go or get another value.
+      - With V(merge), the given keys are set in it, those that were given before and are no longer are removed, and
+        everything else stays, byte for byte. A key that is given wins, with a warning where it had another value.
+    type: str
+    choices: [replace, merge]
+    default: replace
+  backup:
+    description:
+      - Whether a copy is kept, beside the file, of what this module did not write, or of a policy that loses
+        something, before it changes.
+    type: bool
+    default: true
   directory:
     description: Where the files are. The CLI reads V(/etc/codex) alone; another place is for images and the like.
     type: path
@@ -53,6 +68,10 @@ attributes:
     support: full
   diff_mode:
     support: full
+notes:
+  - Settings that have come out of a vault, and those whose name says that they are secret, are shown neither by
+    C(--diff) nor in results, arguments and logs.
+  - O(directory) is opened to all users where it is closed, as that ends each of their turns.
 author:
   - Alive maintainers (@alive)
 """
@@ -83,21 +102,28 @@ checked:
 
 import contextlib
 import os
-import stat
-import tempfile
-from typing import Any
+from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alive.codex.plugins.module_utils._formats.secrets import Secrets
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import abridged
+from ansible_collections.alive.codex.plugins.module_utils._formats.values import check_path
 from ansible_collections.alive.codex.plugins.module_utils._host.access import blocked_at, planted
 from ansible_collections.alive.codex.plugins.module_utils._host.identity import Identity, trial_identity
-from ansible_collections.alive.codex.plugins.module_utils._host.new_files import PUBLIC_FILE, public_directories
 from ansible_collections.alive.codex.plugins.module_utils._release.policy import (
     FILES,
-    HEADER,
     NotChecked,
     PolicyError,
     judge,
-    render,
+)
+from ansible_collections.alive.codex.plugins.module_utils._release.policy_files import (
+    Plan,
+    PolicyFile,
+    is_closed,
+    look,
+    plan,
+    without_ours,
+    write,
 )
 
 
@@ -105,76 +131,112 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "config": {"type": "dict", "default": {}},
-            "requirements": {"type": "dict", "default": {}},
+            "config": {"type": "dict", "default": {}, "no_log": True},
+            "requirements": {"type": "dict", "default": {}, "no_log": True},
+            "existing": {"type": "str", "choices": ["replace", "merge"], "default": "replace"},
+            "backup": {"type": "bool", "default": True},
             "directory": {"type": "path", "default": "/etc/codex"},
             "codex_path": {"type": "path", "default": "/usr/local/bin/codex"},
             "user": {"type": "str"},
+            "_vaulted": {"type": "list", "elements": "list", "default": [], "no_log": False},
         },
         supports_check_mode=True,
     )
-    params = module.params
+    params = dict(module.params)
     directory = params["directory"]
+    secrets = Secrets(module.params.pop("_vaulted"))
+    for name in ("config", "requirements"):
+        module.params[name] = secrets.hide(params[name])
+    module.no_log_values = set()  # what is no secret is not to be taken for one
     try:
+        for option in ("directory", "codex_path"):
+            check_path(option, params[option])
         problem = planted(directory)
         if problem is not None:
             raise ValueError(f"directory {directory} is not safe from other users: {problem}")
-        before = {name: read(os.path.join(directory, name)) for name in FILES}
+        files = [look(os.path.join(directory, name)) for name in FILES]
         if params["state"] == "absent":
-            module.exit_json(checked=False, **take_away(directory, before, module.check_mode))
-        wanted = {
-            name: render(document)
-            for name, document in zip(FILES, (params["config"], params["requirements"]))
-            if document
-        }
-        changes = {
-            name: text
-            for name, text in wanted.items()
-            if text != before[name] or not is_public(os.path.join(directory, name))
-        }
-        user = trial_identity(params["user"])
-        checked = bool(changes) and judged(module, {**before, **wanted}, user)
-        if not module.check_mode:
-            write(directory, changes)
-            for name in wanted:
-                blocked = blocked_at(os.path.join(directory, name), user)
-                if blocked:
-                    module.warn(f"{user} cannot read {name}, as {blocked} is closed: chmod a+x {blocked}")
+            texts: Mapping[str, str | None] = {
+                file.path: without_ours(file) for file in files if file.text != without_ours(file)
+            }
+            checked = False
+            if not module.check_mode:
+                take_away(directory, texts)
+        else:
+            texts, checked = provide(module, params, files)
     except PolicyError as error:
         module.fail_json(msg=f"nothing was changed, as Codex refuses it: {error}")
     except (LookupError, ValueError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or directory}: {error.strerror or error}")
-    module.exit_json(
-        changed=bool(changes),
-        checked=checked,
-        files=[os.path.join(directory, name) for name in changes],
-        diff=[
-            {
-                "before_header": os.path.join(directory, name),
-                "after_header": os.path.join(directory, name),
-                "before": before[name] or "",
-                "after": text,
-            }
-            for name, text in changes.items()
-        ],
-    )
-
-
-def take_away(directory: str, texts: dict[str, str | None], check: bool) -> dict[str, Any]:
-    """Removes the files that are ours; the result."""
-    ours = [os.path.join(directory, name) for name, text in texts.items() if text and text.startswith(HEADER)]
-    if not check:
-        for path in ours:
-            os.unlink(path)
-        with contextlib.suppress(OSError):  # there is something else in it, or no such directory
-            os.rmdir(directory)
+    before = {file.path: file.text or "" for file in files}
     diff = [
-        {"before_header": path, "after_header": path, "before": texts[os.path.basename(path)], "after": ""}
-        for path in ours
+        {
+            "before_header": path,
+            "after_header": path,
+            "before": secrets.hide_in_document(before[path]) if path in before else "closed to users\n",
+            "after": secrets.hide_in_document(text or "") if path in before else "open\n",
+        }
+        for path, text in texts.items()
     ]
-    return {"changed": bool(ours), "files": ours, "diff": diff}
+    module.exit_json(changed=bool(texts), checked=checked, files=list(texts), diff=diff)
+
+
+def provide(
+    module: AnsibleModule, params: dict[str, Any], files: list[PolicyFile]
+) -> tuple[Mapping[str, str | None], bool]:
+    """What was changed, by its path, or would be, and whether the CLI has judged it."""
+    directory = params["directory"]
+    documents = dict(zip(FILES, (params["config"], params["requirements"])))
+    plans = {
+        file: plan(file, documents[os.path.basename(file.path)], params["existing"] == "merge")
+        for file in files
+        if documents[os.path.basename(file.path)]
+    }
+    texts = {file.path: planned.text for file, planned in plans.items() if planned.text != file.text or not file.public}
+    user = trial_identity(params["user"])
+    wanted = {os.path.basename(file.path): plans[file].text if file in plans else file.text for file in files}
+    checked = bool(texts) and judged(module, wanted, user)
+    for file, planned in plans.items():
+        if file.path in texts:
+            keep(module, file, planned)
+    closed = bool(plans) and is_closed(directory)
+    if not module.check_mode and (texts or closed):
+        write(directory, texts)
+    if not module.check_mode:
+        for file in plans:
+            blocked = blocked_at(file.path, user)
+            if blocked:
+                module.warn(f"{user} cannot read {file.path}, as {blocked} is closed: chmod a+x {blocked}")
+    return {**({directory: None} if closed else {}), **texts}, checked
+
+
+def keep(module: AnsibleModule, file: PolicyFile, planned: Plan) -> None:
+    """Keeps a copy of what somebody else wrote, and says what of it goes."""
+    if file.link is not None:
+        module.warn(f"{file.path} was a link to {file.link}; what it leads to stays as it is")
+    foreign = file.text is not None and not file.ours and planned.text != file.text
+    if not foreign and not planned.goes:
+        return
+    kept = "no copy is kept"
+    if module.params["backup"] and file.text is not None:
+        kept = "a copy is kept" if module.check_mode else f"it is kept as {module.backup_local(file.path)}"
+    whose = "" if file.ours else ", which this module did not write,"
+    goes = f" loses or gets another {abridged(planned.goes)};" if planned.goes else " is replaced;"
+    if planned.goes or module.params["existing"] == "replace":
+        module.warn(f"{file.path}{whose}{goes} {kept}")
+
+
+def take_away(directory: str, texts: Mapping[str, str | None]) -> None:
+    """Removes the files that are ours, and what is ours from others."""
+    for path, text in texts.items():
+        if text is None:
+            os.unlink(path)
+        else:
+            write(directory, {path: text})
+    with contextlib.suppress(OSError):  # there is something else in it, or no such directory
+        os.rmdir(directory)
 
 
 def judged(module: AnsibleModule, texts: dict[str, str | None], user: Identity) -> bool:
@@ -185,38 +247,6 @@ def judged(module: AnsibleModule, texts: dict[str, str | None], user: Identity) 
         module.warn(f"{module.params['directory']} is not checked: {error}")
         return False
     return True
-
-
-def read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
-
-
-def is_public(path: str) -> bool:
-    """Whether every user can read a file, and its owner, this process's user, alone change it."""
-    info = os.stat(path)
-    return info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) == PUBLIC_FILE
-
-
-def write(directory: str, texts: dict[str, str]) -> None:
-    """Puts each file in place whole, readable by everybody, writable by its owner alone."""
-    if texts:
-        public_directories(directory)
-    for name, text in texts.items():
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fchmod(descriptor, PUBLIC_FILE)
-                os.fsync(descriptor)
-            os.rename(temporary, os.path.join(directory, name))
-        except BaseException:
-            os.unlink(temporary)
-            raise
 
 
 if __name__ == "__main__":

@@ -208,6 +208,93 @@ def test_writes_whole_files_that_everybody_can_read(etc):
     assert policy(etc)["changed"] is False
 
 
+THEIRS = (
+    "# security team\n"
+    'allowed_approval_policies = ["never", "on-request"]  # both\n\n'
+    "[rules]\n"
+    'prefix_rules = [{ pattern = [{ token = "rm" }], decision = "forbidden" }]\n'
+)
+OURS = {"requirements": {"allowed_sandbox_modes": ["read-only"]}}
+
+
+@pytest.fixture
+def theirs(etc):
+    """A policy that somebody else has written."""
+    with usual_umask():
+        etc.mkdir()
+        (etc / "requirements.toml").write_text(THEIRS)
+    return etc / "requirements.toml"
+
+
+def test_a_policy_of_somebody_else_is_not_replaced_without_a_word_and_a_copy(etc, theirs):
+    for check in (True, False):
+        told = run_module(
+            "codex_policy", {"directory": str(etc), "codex_path": str(native_codex()), **OURS}, check=check
+        )
+        assert told["changed"] and told["checked"], told
+        assert "which this module did not write" in told["warnings"][0], told
+        assert "allowed_approval_policies, rules.prefix_rules" in told["warnings"][0], told
+    copy = next(path for path in etc.iterdir() if path.name.startswith("requirements.toml."))
+    assert copy.read_text() == THEIRS and str(copy) in told["warnings"][0]
+    assert "warnings" not in policy(etc, **OURS)
+    looser = policy(etc, requirements={"allowed_sandbox_modes": ["read-only", "workspace-write"]})
+    assert "loses or gets another allowed_sandbox_modes" in looser["warnings"][0], looser
+
+
+def test_a_policy_can_be_merged_and_taken_out_again(etc, theirs):
+    merged = policy(etc, existing="merge", **OURS)
+    assert merged["changed"] and merged["checked"] and "warnings" not in merged, merged
+    assert THEIRS.splitlines() == [line for line in theirs.read_text().splitlines() if line in THEIRS.splitlines()]
+    assert 'allowed_sandbox_modes = ["read-only"]' in theirs.read_text()
+    assert policy(etc, existing="merge", **OURS)["changed"] is False
+    clash = policy(etc, existing="merge", requirements={"allowed_approval_policies": ["never"]})
+    assert "loses or gets another allowed_approval_policies" in str(clash["warnings"])
+    assert "rm" in theirs.read_text() and "allowed_sandbox_modes" not in theirs.read_text()
+    assert policy(etc, state="absent")["files"] == [str(theirs)]
+    assert "rm" in theirs.read_text() and "alive.codex" not in theirs.read_text()
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "directory", "no UTF-8", "link", "broken link"])
+def test_whatever_lies_where_the_policy_goes(etc, theirs, kind, open_dir):
+    theirs.rename(open_dir / "elsewhere")
+    if kind == "FIFO":
+        os.mkfifo(theirs)
+    elif kind == "directory":
+        theirs.mkdir()
+    elif kind == "no UTF-8":
+        theirs.write_bytes(b"\xff")
+    else:
+        theirs.symlink_to(open_dir / ("elsewhere" if kind == "link" else "nowhere"))
+    result = policy(etc, **OURS)
+    if "link" in kind:
+        assert result["changed"] and f"was a link to {open_dir}" in result["warnings"][0], result
+        assert (open_dir / "elsewhere").read_text() == THEIRS and not theirs.is_symlink()
+    else:
+        assert "move it away" in result["msg"], result
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o600])
+def test_a_directory_that_is_closed_is_opened(etc, home, stub, mode):
+    wanted = {"config": {"model": "x"}}
+    assert policy(etc, **wanted)["changed"]
+    etc.chmod(mode)
+    _events, rc, errors = turn(etc, home, stub, "hello")
+    assert rc == 1 and "Permission denied" in errors  # what it is for
+    opened = policy(etc, **wanted)
+    assert opened["changed"] and opened["files"] == [str(etc)] and etc.stat().st_mode & 0o777 == 0o755, opened
+    _events, rc, errors = turn(etc, home, stub, "hello")
+    assert rc == 0, errors
+
+
+def test_a_label_of_the_file_that_is_replaced_stays(etc):
+    """SELinux's, which any file system takes where no policy is loaded."""
+    assert policy(etc, config={"model": "x"})["changed"]
+    label = b"system_u:object_r:etc_codex_t:s0\0"
+    os.setxattr(etc / "config.toml", "security.selinux", label)
+    assert policy(etc, config={"model": "y"})["changed"]
+    assert os.getxattr(etc / "config.toml", "security.selinux") == label
+
+
 def test_without_a_binary_it_warns(etc):
     result = policy(etc, config={"model": "x"}, codex_path="/nowhere/codex")
     assert result["changed"] and not result["checked"] and "is not checked" in result["warnings"][0]

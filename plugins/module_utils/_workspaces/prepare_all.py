@@ -27,8 +27,8 @@ ROOT_MODE = 0o711
 
 
 class WorkspacesRequest(NamedTuple):
-    """What is asked for. ``mode`` is a HOME's; ``check`` only looks; those of ``hand_over`` may change hands; ``secrets``
-    are told to nobody."""
+    """What is asked for. ``mode`` is a HOME's; ``check`` only looks; those of ``hand_over`` may change hands;
+    ``secrets`` are told to nobody."""
 
     root: str
     workspaces: Sequence[WantedWorkspace]
@@ -85,7 +85,9 @@ def _change(
     from . import prepare_one
 
     busy = proc.processes_by_user() if (absent or request.hand_over) and not request.force else {}
-    preparation = prepare_one.Preparation(root_fd, request.mode, request.check, request.secrets, request.hand_over, busy)
+    preparation = prepare_one.Preparation(
+        root_fd, request.mode, request.check, request.secrets, request.hand_over, busy
+    )
     for workspace, owner in to_change:
         changes: list[Change] = []
         try:
