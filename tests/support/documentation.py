@@ -56,6 +56,12 @@ def returns(module: str) -> dict[str, dict[str, Any]]:
     return _block("RETURN", working_tree(f"plugins/modules/{module}.py"))
 
 
+def examples(module: str) -> str:
+    """The tasks that a module shows, as YAML."""
+    [text] = re.findall(r'^EXAMPLES = r"""\n(.*?)^"""', working_tree(f"plugins/modules/{module}.py"), re.S | re.M)
+    return text
+
+
 def argument_spec(module: str) -> dict[str, dict[str, Any]]:
     """What the module gives to Ansible when it starts, without what its action alone sets."""
     face = importlib.import_module(f"ansible_collections.alive.codex.plugins.modules.{module}")
