@@ -32,6 +32,7 @@ endif
 override VENV := $(if $(filter /%,$(firstword $(VENV))),,$(CURDIR)/)$(VENV)
 override CACHE := $(CURDIR)/.cache
 override CHECKOUT := $(CACHE)/checkout/ansible_collections/alive/codex
+override MUTANTS := $(CACHE)/mutation/ansible_collections/alive/codex
 # Molecule and ansible-lint look for their helpers on PATH. Version managers' shims must not win over the venv.
 export PATH := $(VENV)/bin:$(PATH)
 # Caches and collections of this checkout only, so that nothing outside it is read or written.
@@ -41,7 +42,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
 .PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-old test-new \
-	test-sanity test-unit test-units test-system test-molecule gates bench canary canary-record clean
+	test-sanity test-unit test-units test-system test-molecule gates coverage mutation bench canary canary-record clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -7
@@ -151,6 +152,26 @@ test-unit: setup
 # Two files at a time, here and above: much of it waits for processes.
 test-system: setup
 	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile --durations 10 tests/system
+
+# How much of plugins/ the tests run, in this surrounding, with branches: PARTS=tests/unit for the unit tests alone.
+PARTS ?= tests/unit tests/system
+
+coverage: setup
+	rm -rf "$(CACHE)/coverage" && mkdir -p "$(CACHE)" && mkdir -m 1777 "$(CACHE)/coverage"
+	COVERAGE_FILE="$(CACHE)/coverage/data" "$(VENV)/bin/coverage" run -m pytest --numprocesses 2 --dist loadfile $(PARTS)
+	COVERAGE_FILE="$(CACHE)/coverage/data" "$(VENV)/bin/coverage" combine --quiet
+	COVERAGE_FILE="$(CACHE)/coverage/data" "$(VENV)/bin/coverage" report
+
+# Small changes to the pure files, which the unit tests of the last commit have to notice. Hours, or one file in minutes:
+# make mutation FILE=plugins/module_utils/_formats/units.py
+only_file = sed -i '/^module-path/,/^]/c module-path = "$(FILE)"'
+mutation: setup
+	rm -rf "$(CACHE)/mutation" && git clone --quiet . "$(MUTANTS)"
+	$(if $(FILE),$(only_file) "$(MUTANTS)/tests/mutation.toml")
+	cd "$(MUTANTS)" && "$(VENV)/bin/cosmic-ray" init tests/mutation.toml mutants.sqlite && \
+		"$(VENV)/bin/cosmic-ray" exec tests/mutation.toml mutants.sqlite
+	"$(VENV)/bin/cr-report" --surviving-only --show-diff "$(MUTANTS)/mutants.sqlite" | tee "$(CACHE)/mutation/survivors.txt"
+	"$(VENV)/bin/cr-rate" "$(MUTANTS)/mutants.sqlite"
 
 # The tarball as a user gets it, installed where this checkout's Ansible looks for collections.
 build: setup
