@@ -209,6 +209,23 @@ def test_images_go_with_their_thread_and_are_counted(workspace):
     assert gone(prune(root_of(workspace), max_age="0", max_bytes="1500", dry_run=True)) == {drawing}
 
 
+def test_names_of_threads_without_a_file_go(workspace):
+    named, nobody, young, other = (identity() for _number in range(4))
+    put(workspace, rollout(named), 1)
+
+    def line(thread, time):
+        return json.dumps({"id": thread, "thread_name": "x", "updated_at": time}) + "\n"
+
+    times = {named: "2020-01-01T00:00:00.1Z", nobody: "2020-01-01T00:00:00Z", young: "2999-01-01T00:00:00Z", other: "?"}
+    lines = [line(thread, time) for thread, time in times.items()]
+    index = put(workspace, ".codex/session_index.jsonl", 1, "".join([*lines, "nonsense\n"]))
+    assert prune(root_of(workspace), dry_run=True)["totals"]["swept"] == 1
+    result = prune(root_of(workspace))
+    assert (result["totals"]["swept"], result["problems"]) == (1, [])
+    assert index.read_text() == "".join([lines[0], *lines[2:], "nonsense\n"])
+    assert not prune(root_of(workspace))["changed"]
+
+
 def link(path: Path, uid: int) -> None:
     path.symlink_to("/etc")
     os.chown(path, uid, uid, follow_symlinks=False)

@@ -33,6 +33,7 @@ _IMAGES = "generated_images"
 _INDEX = "session_index.jsonl"
 _MAX_INDEX = 64 * 2**20
 _INDEX_ID = re.compile(rf'"id"\s*:\s*"({UUID.pattern})"'.encode())
+_INDEX_TIME = re.compile(rb'"updated_at"\s*:\s*"([0-9-]{10}T[0-9:]{8})')
 _TRIALS = 5
 _LOCK_OF_LOCKS = ".coordination.lock"
 _LOCK_SECONDS = 10.0
@@ -213,7 +214,26 @@ class CodexStore(Store):
 
     def forget(self, gone: list[Session]) -> None:
         """Takes the names of sessions that went out of the list of names, as the CLI does. OSError where they stay."""
-        ids = {session.id.encode() for session in gone}
+        self.unname({session.id for session in gone})
+
+    def names_of_nobody(self, now: float) -> set[str]:
+        """Sessions that were given a name a day ago or more, and that have no file. OSError where the list of names
+        cannot be read."""
+        if not self.is_there(""):
+            return set()
+        try:
+            content, _info = read_file(_INDEX, self.home.directory(self.root), _MAX_INDEX, os.geteuid())
+        except FileNotFoundError:
+            return set()
+        before = datetime.fromtimestamp(now - _DAY, timezone.utc).isoformat().encode()
+        lines = content.splitlines()
+        young = {id_ for line in lines for id_ in _INDEX_ID.findall(line) if _is_younger(line, before)}
+        named = {id_ for line in lines for id_ in _INDEX_ID.findall(line)}
+        return self.without_rollout({id_.decode() for id_ in named - young}) - self.in_use()
+
+    def unname(self, threads: AbstractSet[str]) -> None:
+        """Takes sessions out of the list of names. OSError where they stay."""
+        ids = {thread.encode() for thread in threads}
         for _trial in range(_TRIALS):
             if _take_out(ids, self.home.directory(self.root)):
                 return
@@ -245,6 +265,12 @@ class CodexStore(Store):
         except OSError:
             return False
         return True
+
+
+def _is_younger(line: bytes, before: bytes) -> bool:
+    """Whether a line does not say that it was written before a time, both as in ISO 8601 and UTC."""
+    match = _INDEX_TIME.search(line)
+    return match is None or match.group(1) >= before[:19]
 
 
 def _take_out(ids: AbstractSet[bytes], dir_fd: int) -> bool:

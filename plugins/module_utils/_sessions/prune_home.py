@@ -367,6 +367,10 @@ class HomePruner:
                 self._problem(f"{printable(path)}: {error.strerror}")
         if isinstance(store, CodexStore):
             self.swept += store.remove_empty_dates(self.orders.now, self.taken, self.orders.dry_run)
+            nobody = store.names_of_nobody(self.orders.now)
+            if nobody and not self.orders.dry_run:
+                store.unname(nobody)
+            self.swept += len(nobody)
             upkeep = Upkeep(store, lambda: self._databases(store), self.orders.now, self.orders.dry_run)
             upkeep.run()
             self.swept += upkeep.swept
