@@ -19,9 +19,10 @@ from .outcome import FAILURE_LENGTH
 
 # Strings longer than this are cut once the events outgrow their limit, and to this length.
 CUT_LENGTH = 200
-# A line longer than this is no event of the CLI's, but an attack on the memory of the host: parsed, it takes eight
-# times as much where each of its characters needs four bytes.
-LINE_LIMIT = 8 * 1024 * 1024
+# A line longer than this is no event of the CLI's, but an attack on the memory of the host.
+LINE_LIMIT = 64 * 1024 * 1024
+# Where a line is looked at that is not parsed.
+_HEAD = 1000
 ERRORS_KEPT = 100
 
 # What is passed on to the CLI again, as an argument: a UUID today.
@@ -137,6 +138,9 @@ class Stream:
             self.bad_line = str(error)
             raise
         except bounded_json.TooMuch as error:
+            if b'"agent_message"' in line[:_HEAD]:  # without it, an older message would pass for the response
+                self.bad_line = f"the CLI wrote a message of the agent that cannot be read: {error}"
+                raise BadLine(self.bad_line) from None
             self.count += 1
             self.dropped += 1
             if len(self.unread) < ERRORS_KEPT:

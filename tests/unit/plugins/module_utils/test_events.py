@@ -160,11 +160,22 @@ def test_what_takes_too_much_is_counted_and_not_parsed(line: bytes, why: str) ->
     assert stream.bad_line is None and stream.events == stream.items == []
 
 
+@pytest.mark.parametrize("wide", ["\U0001f600".encode(), b"\\ud83d\\ude00", b"\xff"])
+def test_a_long_line_that_takes_four_times_its_length_is_not_parsed(wide: bytes) -> None:
+    line = b'{"type":"item.completed","item":{"type":"%s","text":"' + wide + b"x" * (9 << 20) + b'"}}'
+    stream = events.Stream("all", 1000)
+    assert stream.feed(line % b"x") is None and "four" in stream.unread[0]
+    with pytest.raises(events.BadLine, match="message of the agent"):
+        stream.feed(line % b"agent_message")
+
+
 def test_what_only_looks_like_much_is_parsed() -> None:
     for text in (",[{" * 200_000, '\\"[,' * 100_000, '"' * 300_000, "\\" * 600_000):
         stream = feed(events.Stream("none", 1000), message(text))
         assert stream.final_response == text and not stream.unread
     assert bounded_json.parse(b"[" * 100 + b"]" * 100)
+    assert len(bounded_json.parse(b"[" + b",".join([b'"a"'] * 240_000) + b"]")) == 240_000
+    assert len(bounded_json.parse(b"[" + b",".join([b"{}"] * 120_000) + b"]")) == 120_000
 
 
 def test_numbers_of_any_length_are_read_in_no_time() -> None:
