@@ -4,8 +4,9 @@
 # Private to the collection alive.codex: nothing outside it may import this file.
 """Reads TOML with the place of everything in the text, so that it can be edited.
 
-Source: the TOML 1.0.0 specification. The standard library reads TOML from Python 3.11 on only, and says of no value
-where it stands. The text may be hostile: depth is bounded, and the time is linear in its length.
+Source: the TOML 1.1.0 specification, by which the CLI reads, with a byte order mark where one begins a file. The
+standard library reads TOML from Python 3.11 on only, none of 1.1, and says of no value where it stands. The text may be
+hostile: depth is bounded, and the time is linear in its length.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import datetime
 import re
 from typing import Any, Callable, NamedTuple, NoReturn
 
-MAX_DEPTH = 64
+MAX_DEPTH = 80  # as for the CLI
 
 _CONTROL = "\\x00-\\x08\\x0b-\\x1f\\x7f"
 _SPACE = re.compile(r"[ \t]*")
@@ -25,10 +26,10 @@ _BASIC = re.compile(rf'"((?:[^"\\{_CONTROL}\n]|\\[^\n])*)"')
 _LITERAL = re.compile(rf"'([^'{_CONTROL}\n]*)'")
 _BASIC_LINES = re.compile(rf'"""(?:\r?\n)?((?:[^"\\{_CONTROL}]|\r\n|\\(?:\r\n|[^\r])|"{{1,2}}(?!"))*"{{0,2}})"""')
 _LITERAL_LINES = re.compile(rf"'''(?:\r?\n)?((?:[^'{_CONTROL}]|\r\n|'{{1,2}}(?!'))*'{{0,2}})'''")
-_ESCAPE = re.compile(r'\\(?:([btnfr"\\])|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|[ \t]*\n[ \t\n]*|)')
-_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
+_ESCAPE = re.compile(r'\\(?:([btnfre"\\])|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|[ \t]*\n[ \t\n]*|)')
+_ESCAPES = {"e": "\x1b", "b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 _DATE = r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
-_TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d+))?"
+_TIME = r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?"
 _MOMENT = re.compile(rf"(?:{_DATE}(?:[Tt ]{_TIME}(?P<zone>[Zz]|[+-]\d\d:\d\d)?)?)|{_TIME.replace('<', '<local_')}")
 _FLOAT = re.compile(
     r"[+-]?(?:inf|nan|(?:0|[1-9](?:_?\d)*)(?:\.\d(?:_?\d)*(?:[eE][+-]?\d(?:_?\d)*)?|[eE][+-]?\d(?:_?\d)*))"
@@ -108,7 +109,8 @@ class _Reader:
 
     def document(self) -> Document:
         data = Table("header")
-        sections = [Section((), False, 0, 0, [])]
+        self.at = int(self.text.startswith("\ufeff"))
+        sections = [Section((), False, self.at, self.at, [])]
         comments = []
         current: Table = data
         while self.at < len(self.text):
@@ -233,15 +235,14 @@ class _Reader:
         table = Table("inline")
         pairs: list[Pair] = []
         self.descend()
-        self.space()
-        if not self.follows("}"):
-            while True:
-                self.space()
-                pairs.append(self.pair(path, table))
-                self.space()
-                if not self.follows(","):
-                    break
-                self.at += 1
+        self.skip_blank()
+        while not self.follows("}"):
+            pairs.append(self.pair(path, table))
+            self.skip_blank()
+            if not self.follows(","):
+                break
+            self.at += 1
+            self.skip_blank()
         self.expect("}")
         self.depth -= 1
         return table, pairs
@@ -296,11 +297,12 @@ class _Reader:
         return _ESCAPE.sub(self.unescape, match.group(1).replace("\r\n", "\n"))
 
     def unescape(self, match: re.Match[str]) -> str:
-        short, four, eight = match.groups()
+        short, *codes = match.groups()
         if short:
             return _ESCAPES[short]
-        if four or eight:
-            code = int(four or eight, 16)
+        digits = next(filter(None, codes), None)
+        if digits:
+            code = int(digits, 16)
             if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
                 self.fail(f"{match.group()} is no character")
             return chr(code)
@@ -337,10 +339,12 @@ class _Reader:
         raise TomlError(f"line {line} is not TOML: {complaint}")
 
 
-def _moment(match: re.Match[str]) -> datetime.date | datetime.time | datetime.datetime:
+def _moment(match: re.Match[str]) -> datetime.date | datetime.time | datetime.datetime | str:
     parts = match.groupdict()
     if parts["local_hour"]:
         return datetime.time(*_clock(parts, "local_"))
+    if parts["year"] == "0000":
+        return match.group()  # which Python does not have, and nobody computes with
     date = datetime.date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
     if not parts["hour"]:
         return date
@@ -359,8 +363,8 @@ def _moment(match: re.Match[str]) -> datetime.date | datetime.time | datetime.da
 
 def _clock(parts: dict[str, str], prefix: str) -> tuple[int, int, int, int]:
     fraction = (parts[f"{prefix}fraction"] or "")[:6].ljust(6, "0")
-    hour, minute, second = (int(parts[prefix + name]) for name in ("hour", "minute", "second"))
-    return hour, minute, second, int(fraction)
+    hour, minute, second = (int(parts[prefix + name] or 0) for name in ("hour", "minute", "second"))
+    return hour, minute, 59 if second == 60 else second, int(fraction)  # Python has no leap second
 
 
 def _integer(match: re.Match[str]) -> int:

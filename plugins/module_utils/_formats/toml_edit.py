@@ -176,6 +176,10 @@ def _obsolete_inline(
     pair: Pair, is_obsolete: _Obsolete, text: str, changes: list[KeyChange]
 ) -> Iterator[tuple[int, int]]:
     inner = pair.value.pairs or []
+    if inner and all(map(is_obsolete.pair, inner)):  # with the comma that may end them
+        changes += [_removal(each, text) for each in inner]
+        yield pair.value.start + 1, pair.value.end - 1
+        return
     kept_before = False
     for index, each in enumerate(inner):
         if not is_obsolete.pair(each):

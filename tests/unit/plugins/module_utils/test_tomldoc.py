@@ -48,8 +48,6 @@ BROKEN = [
     "[[a]",
     "[]",
     "[a.]",
-    "a = {b = 1,}",
-    "a = {\nb = 1}",
     "a = [1 2]",
     "a = [",
     "a = 01",
@@ -145,7 +143,7 @@ def test_places_are_those_in_the_text(text):
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "{b = " * 5000, ".".join("a" * 5000) + " = 1"])
 def test_bottomless_values_are_refused_and_not_descended(text):
-    with pytest.raises(toml_document.TomlError, match="more than 64"):
+    with pytest.raises(toml_document.TomlError, match="more than 80"):
         toml_document.parse_toml(text)
 
 
