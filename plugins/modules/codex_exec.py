@@ -316,7 +316,7 @@ options:
         (seconds since the turn began, by the target's), the event's C(type), and where there are some its C(item) and
         C(text), the line for a person. In items, strings are cut at 2000 characters; one that takes more than 8 KiB is
         left out. C(dropped) says how many events before this line came too fast to be told of.
-      - The last line of a turn, however it ends, is of the type C(result), with RV(status), RV(reason), RV(msg),
+      - The last line of a turn, however it ends, is of the type C(result), with RV(status), RV(reason), C(msg),
         RV(usage) and RV(duration).
       - Many turns, of one run or of several, may append to one file, on a local file system. It is made for its user
         alone (0600); one that belongs to another user is refused. With C(no_log), it is written all the same.
