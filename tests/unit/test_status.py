@@ -46,8 +46,9 @@ WELL: dict[str, Any] = {
 }
 
 
-def one(found: dict[str, Any], available: dict[str, Any] = AVAILABLE) -> dict[str, Any]:
-    document = _status.document({"w1": found}, ["w1"], available, 1764408605)
+def one(found: dict[str, Any], available: dict[str, Any] | None = None) -> dict[str, Any]:
+    registry = AVAILABLE if available is None else available
+    document = _status.document({"w1": found}, ["w1"], registry, 1764408605)
     VALIDATOR.validate(document)
     return document["hosts"][0]
 
