@@ -124,8 +124,8 @@ def sha512(path):
 
 
 def listing(root):
-    """Every entry's mode, size and link target. npm's own hidden records are left out, and whether it has the platform
-    package inside the package or beside it."""
+    """Every entry's mode, size and link target. npm's own hidden records are left out, and ours, and whether it has the
+    platform package inside the package or beside it."""
     return {
         str(path.relative_to(root)).replace("codex/node_modules/@openai/", ""): (
             path.lstat().st_mode,
@@ -133,5 +133,7 @@ def listing(root):
             os.readlink(path) if path.is_symlink() else "",
         )
         for path in root.rglob("*")
-        if path.name != ".package-lock.json" and not str(path).endswith(("codex/node_modules", "node_modules/@openai"))
+        if path.name != ".package-lock.json"
+        and path.relative_to(root).parts[0] != "record"
+        and not str(path).endswith(("codex/node_modules", "node_modules/@openai"))
     }
