@@ -169,6 +169,7 @@ mutation: setup
 	rm -rf "$(CACHE)/mutation" && git clone --quiet . "$(MUTANTS)"
 	$(if $(FILE),$(only_file) "$(MUTANTS)/tests/mutation.toml")
 	cd "$(MUTANTS)" && "$(VENV)/bin/cosmic-ray" init tests/mutation.toml mutants.sqlite && \
+		"$(VENV)/bin/cr-filter-operators" mutants.sqlite tests/mutation.toml && \
 		"$(VENV)/bin/cosmic-ray" exec tests/mutation.toml mutants.sqlite
 	"$(VENV)/bin/cr-report" --surviving-only --show-diff "$(MUTANTS)/mutants.sqlite" | tee "$(CACHE)/mutation/survivors.txt"
 	"$(VENV)/bin/cr-rate" "$(MUTANTS)/mutants.sqlite"

@@ -1,4 +1,5 @@
-"""``python -m bench REPORT [ROW...]``: runs the rows named, or all, and writes the table to REPORT too.
+"""``python -m bench REPORT [ROW...]``: runs the rows named, or all, and writes the table to REPORT too, and
+``docs/benchmarks.md`` of each row's last run here.
 
 Exits 1 where a claim is missed, 2 for a row that does not exist.
 """
@@ -8,9 +9,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from pathlib import Path
 
 import bench
-from bench import harness
+from bench import harness, page
 
 
 def main(report_path: str, *wanted: str) -> int:
@@ -23,10 +25,12 @@ def main(report_path: str, *wanted: str) -> int:
     with harness.appending(report_path) as say:
         for name in names:
             report = harness.measure(importlib.import_module(f"bench.{name}"))
+            page.keep(Path(report_path).with_suffix(""), name.removeprefix("row_"), report)
             for line in harness.table(report):
                 say(line)
             say("")
             missed += sum(not verdict.holds for verdict in report.verdicts)
+    page.write(Path(report_path).with_suffix(""))
     return min(missed, 1)
 
 

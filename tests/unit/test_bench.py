@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
+from xml.etree import ElementTree
 
-from bench import harness
+from bench import harness, page
 
 
 class Row:
@@ -35,3 +37,13 @@ def test_the_table_fits_80_columns_and_names_a_missed_claim():
     lines = list(harness.table(harness.measure(Row())))
     assert max(map(len, lines)) <= 80
     assert "MISSED" in lines[-1]
+
+
+def test_the_page_and_the_chart_show_each_claim(tmp_path: Path) -> None:
+    page.keep(tmp_path / "kept", "one", harness.measure(Row()))
+    page.write(tmp_path / "kept", tmp_path / "docs")
+    text = (tmp_path / "docs/benchmarks.md").read_text()
+    assert "## one" in text and "MISSED" in text and "GiB, Linux" in text
+    chart = ElementTree.parse(tmp_path / "docs/images/benchmarks.svg").getroot()
+    bars = [each.get("class") for each in chart.iter("{http://www.w3.org/2000/svg}rect") if each.get("height") == "14"]
+    assert bars == ["bar", "bar missed"]

@@ -202,3 +202,16 @@ def test_the_sdks_options_are_all_told() -> None:
     """Each option of ``codex_exec`` is in the table that holds it against the SDK."""
     page = (CHECKOUT / "docs/developer.md").read_text()
     assert [name for name in documented_options("codex_exec") if not re.search(rf"`{name}`", page)] == ["root"]
+
+
+def test_each_attack_names_a_test_that_there_is() -> None:
+    tests = {path.name: path.read_text() for path in (CHECKOUT / "tests").rglob("test_*.py")}
+    everything = "".join(tests.values())
+    named = re.findall(r"\b(test_\w+\.py|test_\w+|Test[A-Z]\w+)", (CHECKOUT / "docs/security.md").read_text())
+    assert len(named) > 60
+    gone = {
+        name
+        for name in named
+        if not (name in tests if name.endswith(".py") else re.search(rf"\b(?:def|class) {name}\b", everything))
+    }
+    assert gone == set()

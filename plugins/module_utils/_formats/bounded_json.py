@@ -24,7 +24,8 @@ LONGEST_WIDE = 8 * 1024 * 1024
 _MOST_DIGITS = 309
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD]")
+# As a set, the first character is looked for alone, which takes a third of the time.
+_ESCAPED_SURROGATE = re.compile(rb"[\\]u[dD]")
 _WIDE = re.compile(rb"[\xf0-\xff]|\\u[dD][89abAB]")
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -56,7 +57,7 @@ def parse(data: bytes) -> Any:
         raise ValueError(str(error)) from None
     del text
     # Half a surrogate pair is valid in JSON, but no terminal and no file could hold it.
-    return _mend(value) if b"\\u" in data and _ESCAPED_SURROGATE.search(data) else value
+    return _mend(value) if _ESCAPED_SURROGATE.search(data) else value
 
 
 def _check(data: bytes) -> None:
