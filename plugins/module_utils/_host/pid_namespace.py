@@ -22,6 +22,8 @@ def fork_init() -> int:
     """
     here = os.open("/proc/self/ns/pid", os.O_RDONLY)
     try:
+        # Root of a user namespace may make one, and could not come back: that is known here, before anything changed.
+        linux.set_namespace(here, linux.CLONE_NEWPID)
         linux.unshare(linux.CLONE_NEWPID)
         pid = -1
         try:
