@@ -42,7 +42,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
 .PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-old test-new \
-	test-sanity test-unit test-units test-system test-molecule gates coverage mutation bench canary canary-record clean
+	test-sanity test-unit test-units test-system test-molecule test-scenarios hosts hosts-down gates coverage mutation bench \
+	canary canary-record clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -7
@@ -188,6 +189,12 @@ test-molecule: install
 	if [ -n "$$reason" ]; then echo "NOT RUN: Molecule needs real hosts: $$reason" | tee "$(CACHE)/summary/molecule"; \
 	else rm -f "$(CACHE)/summary/molecule"; "$(VENV)/bin/molecule" test; fi
 
+# The playbooks of a fleet, each on four hosts with small packages in place of the CLI. They take minutes: not in make test.
+# One alone: make test-scenarios SCENARIOS=update
+SCENARIOS ?= update rollback remove handmade offline
+test-scenarios: install
+	@for scenario in $(SCENARIOS); do "$(VENV)/bin/molecule" test --scenario-name "$$scenario" || exit 1; done
+
 # Hosts to try things on: N of them, of another release of Debian or Ubuntu with SUITE=trixie, without Node.js with NODE=.
 N ?= 5
 SUITE ?=
@@ -199,11 +206,6 @@ hosts:
 
 hosts-down:
 	@"$(PYTHON)" tests/support/fleet.py --fleet manual down
-
-# What must hold of a fleet, with 20 hosts under load, and runs killed at ten moments. It takes an hour: make test has it
-# with four hosts.
-fleet: setup
-	ALIVE_HOSTS=20 ALIVE_TRIALS=10 "$(VENV)/bin/pytest" --durations 10 tests/system/test_fleet.py
 
 # One row alone: make bench ROW=workspaces
 bench: setup

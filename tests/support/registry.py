@@ -173,7 +173,9 @@ class Registry:
         for package in map(_read_package, tarballs):
             name, version = package.manifest["name"], package.manifest["version"]
             self._packages.setdefault(name, {})[version] = package
-        self.tags["latest"] = next(v for v in reversed(self._packages[name]) if not v.endswith(platform_suffix()))
+        versions = [version for version in self._packages[name] if not version.endswith(platform_suffix())]
+        if versions:  # a platform package may come before its package
+            self.tags["latest"] = versions[-1]
 
     def packument(self, name: str) -> dict[str, Any]:
         """All that the registry says of a package. Raises KeyError for one that it does not have."""
@@ -271,10 +273,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serves real npm packages from this machine, until it is ended.")
     parser.add_argument("--bind", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
-    parser.add_argument("specs", nargs="*", default=[f"@openai/codex@{CODEX_VERSION}"], help="releases to serve")
+    parser.add_argument(
+        "specs", nargs="*", default=[f"@openai/codex@{CODEX_VERSION}"], help="releases, or tarballs, to serve"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with Registry(options.specs, options.bind, options.port) as registry:
+    specs = [Path(spec) if spec.endswith(".tgz") else spec for spec in options.specs]
+    with Registry(specs, options.bind, options.port) as registry:
         print(registry.url, flush=True)
         signal.pause()
 

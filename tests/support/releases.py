@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import platform
 import random
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.modules import run_module
 from support.registry import Registry, platform_suffix
 from support.settings import UMASK
@@ -22,6 +26,10 @@ SCRIPT = """#!/bin/sh
 [ "$1" = --version ] && echo "codex-cli {version}"
 exit 0
 """
+
+
+# Runs for those with whom a release is tried, but not for the tenant 20001 where /etc/broken is.
+FRAIL = SCRIPT.replace("\n", '\n[ "$(id -u)" != 20001 ] || [ ! -e /etc/broken ] || exit 3\n', 1)
 
 
 def build_release(folder: Path, version: str, ballast: int = 0, script: str = SCRIPT) -> list[Path]:
@@ -105,3 +113,19 @@ class Host:
         argv = ["npm", "--global", "--prefix", self.root, "--registry", self.registry.url, *arguments]
         # Where it installs, it is as a user of it does: below a private directory, no release can be.
         return subprocess.run(argv, capture_output=True, text=True, check=True, umask=0o022).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Builds small packages that stand in for releases of the CLI.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "versions", nargs="+", metavar="VERSION", help="the last fails for UID 20001 where /etc/broken is"
+    )
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for version in options.versions:
+        build_release(options.folder, version, script=FRAIL if version == options.versions[-1] else SCRIPT)
+
+
+if __name__ == "__main__":
+    main()
