@@ -99,7 +99,7 @@ def _parse_one(
     if user is None:
         if state == "present" and get("uid") is None:
             problems.append(f"the workspace {name!r} has no owner: give user or uid")
-    elif not isinstance(user, str) or not user:
+    elif not isinstance(user, str) or not user.isprintable() or not user:
         problems.append(f"the workspace {name!r} cannot have the user {user!r}: give a name, or uid for a number")
     config = default_config
     own = get("config")

@@ -70,6 +70,7 @@ def test_an_accepted_name_stays_where_it_is_put(name):
         ({"name": "a", "uid": "x"}, "cannot have the uid 'x'"),
         ({"name": "a", "uid": 1, "gid": 0}, "cannot have the gid 0"),
         ({"name": "a", "user": 5}, "cannot have the user 5: give a name, or uid for a number"),
+        ({"name": "a", "user": "a\x00b"}, "cannot have the user"),
         ({"name": "a", "uid": 1, "state": "gone"}, "cannot be 'gone'"),
         ({"name": "a", "uid": 1, "owner": "x"}, "has owner, which is unknown"),
         ({"name": "a", "uid": 1, "config": [1]}, "the config of workspace 'a' is no mapping"),
