@@ -226,6 +226,35 @@ def test_names_of_threads_without_a_file_go(workspace):
     assert not prune(root_of(workspace))["changed"]
 
 
+HOSTILE_LISTS = {
+    "a link": lambda path: path.symlink_to("/etc/hostname"),
+    "a FIFO": os.mkfifo,
+    "a directory": os.mkdir,
+    "huge": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**40),
+    "nested": lambda path: path.write_text("[" * 100_000),
+    "no text": lambda path: path.write_bytes(b"\xff\0" * 100),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE_LISTS.values(), ids=HOSTILE_LISTS.keys())
+def test_a_list_that_is_hostile_keeps_no_session(workspace, make):
+    before = Path("/etc/hostname").read_bytes()
+    codex, claude = identity(), identity()
+    put(workspace, rollout(codex), 40)
+    put(workspace, f".claude/projects/-work/{claude}.jsonl", 40)
+    stale = put(workspace, ".codex/shell_snapshots/x.sh", 40)
+    put(workspace, ".claude/sessions/x", 40)
+    for path in ("projects/-work/sessions-index.json", "sessions/1.json", "daemon/roster.json", "jobs/0123abcd"):
+        (workspace.home / ".claude" / path).parent.mkdir(exist_ok=True)
+        os.chown((workspace.home / ".claude" / path).parent, workspace.uid, workspace.uid)
+        make(workspace.home / ".claude" / path)
+    make(workspace.codex / "session_index.jsonl")
+    result = prune(root_of(workspace))
+    assert gone(result) == {codex, claude} and not stale.exists()
+    assert all("list of sessions" in problem or "names of sessions" in problem for problem in result["problems"])
+    assert Path("/etc/hostname").read_bytes() == before
+
+
 def link(path: Path, uid: int) -> None:
     path.symlink_to("/etc")
     os.chown(path, uid, uid, follow_symlinks=False)

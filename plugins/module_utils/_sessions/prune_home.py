@@ -367,16 +367,23 @@ class HomePruner:
                 self._problem(f"{printable(path)}: {error.strerror}")
         if isinstance(store, CodexStore):
             self.swept += store.remove_empty_dates(self.orders.now, self.taken, self.orders.dry_run)
-            nobody = store.names_of_nobody(self.orders.now)
-            if nobody and not self.orders.dry_run:
-                store.unname(nobody)
-            self.swept += len(nobody)
+            self._unname(store)
             upkeep = Upkeep(store, lambda: self._databases(store), self.orders.now, self.orders.dry_run)
             upkeep.run()
             self.swept += upkeep.swept
             self.swept_bytes += upkeep.swept_bytes
             for problem in upkeep.problems:
                 self._problem(problem)
+
+    def _unname(self, store: CodexStore) -> None:
+        """Takes threads without a file out of the list of names."""
+        try:
+            nobody = store.names_of_nobody(self.orders.now)
+            if nobody and not self.orders.dry_run:
+                store.unname(nobody)
+            self.swept += len(nobody)
+        except OSError as error:
+            self._problem(f"codex: names of sessions without a file may stay: {error.strerror}")
 
     def _stay(self, store: SessionStore, number: int, why: str) -> None:
         place = os.fstatvfs(self.home.directory(""))
