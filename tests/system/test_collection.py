@@ -56,8 +56,8 @@ def installed(tarball, elsewhere):
 def test_the_tarball_holds_what_users_run_and_nothing_of_the_developers(tarball):
     with tarfile.open(tarball) as archive:
         tops = {name.partition("/")[0] for name in archive.getnames()}
-    shipped = {"CHANGELOG.rst", "LICENSE", "README.md", "changelogs", "meta", "playbooks", "plugins", "roles"}
-    assert tops == shipped | {"FILES.json", "MANIFEST.json"}
+    shipped = {"CHANGELOG.rst", "README.md", "changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
+    assert tops == shipped | {"LICENSE", "LICENSES", "REUSE.toml", "bindep.txt", "FILES.json", "MANIFEST.json"}
 
 
 @pytest.mark.parametrize("kind", ["module", "inventory", "role"])
