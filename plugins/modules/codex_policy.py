@@ -61,6 +61,12 @@ options:
   user:
     description: As whom it runs, as a name, a UID, or C(UID:GID). The default is V(nobody) for root.
     type: str
+  _vaulted:
+    description:
+      - Set by the action alone, which says where values were encrypted, as paths of keys. These are not shown.
+    type: list
+    elements: list
+    default: []
 extends_documentation_fragment:
   - alive.codex.attributes
 attributes:

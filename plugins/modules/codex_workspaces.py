@@ -108,6 +108,12 @@ options:
     type: list
     elements: str
     default: []
+  _vaulted:
+    description:
+      - Set by the action alone, which says where values were encrypted, as paths of keys. These are not shown.
+    type: list
+    elements: list
+    default: []
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.workspaces
