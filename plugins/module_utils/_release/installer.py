@@ -246,7 +246,7 @@ class Installer:
         return self._is_installed(version) and self._finding(version).record is None
 
     def _is_done(self, version: str) -> bool:
-        if not self._is_installed(version) or self._is_unrecorded(version):
+        if self._finding(version).record is None or not self._is_installed(version):
             return False
         if self.request.state == "present":
             return True
