@@ -113,7 +113,7 @@ class Installer:
         if not check and self.request.state != "absent":
             note_seen(self.store.path(version), self._finding(version))
         back = self.store.gone_back_from()
-        after, served = self._state(version), self.store.served()
+        after, served = self._state(version) if changed else before, self.store.served()
         if check and changed:
             after, served = self._foreseen(before, version)
             if after["active"] != before["active"]:
@@ -246,7 +246,8 @@ class Installer:
         return self._is_installed(version) and self._finding(version).record is None
 
     def _is_done(self, version: str) -> bool:
-        if self._finding(version).record is None or not self._is_installed(version):
+        finding = self._finding(version)
+        if finding.record is None or finding.wrong or self._ailment(self.store.package(version), version) is not None:
             return False
         if self.request.state == "present":
             return True
