@@ -145,7 +145,7 @@ test-sanity: setup
 
 # Target code with every Python of targets that this machine has; make test-unit tries more, with one.
 test-units: setup
-	"$(VENV)/bin/python" tests/support/ansible_test.py units "$(CACHE)/sanity"
+	"$(VENV)/bin/python" tests/support/ansible_test.py units "$(CACHE)/sanity" tests/unit/plugins/module_utils/
 
 test-unit: setup
 	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile tests/unit

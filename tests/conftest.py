@@ -96,7 +96,9 @@ RETURNED.mkdir(parents=True, exist_ok=True)
 
 def _whole(config: pytest.Config) -> bool:
     """Whether all system tests run, those that need root too."""
-    asked = any(map(config.getoption, ("keyword", "markexpr", "ignore", "deselect", "lf", "collectonly")))
+    asked = any(
+        config.getoption(name, None) for name in ("keyword", "markexpr", "ignore", "deselect", "lf", "collectonly")
+    )
     return os.geteuid() == 0 and not asked and [Path(each).name for each in config.args] == ["system"]
 
 
