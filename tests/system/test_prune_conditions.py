@@ -84,7 +84,7 @@ def test_no_time_zone_and_no_change_to_summer_time_makes_a_session_older(acme, r
         time.tzset()
 
 
-@pytest.mark.parametrize("now", [0, 1_000_000_000, NOW - DAY])
+@pytest.mark.parametrize("now", [0, 1_000_000_000, NOW - DAY], ids=["1970", "2001", "yesterday"])
 def test_a_clock_that_was_set_back_prunes_nothing(acme, root, now):
     put(acme, 0.5)
     put(acme, -400)
