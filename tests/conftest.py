@@ -90,6 +90,8 @@ LEFT_BEFORE = _left_by_the_cli()
 
 
 # What the modules returned in this run, which its processes share: see support/returned.py.
+# A run of pytest within a test has that of the outer one.
+OUTERMOST = "ALIVE_RETURNED" not in os.environ
 RETURNED = Path(os.environ.setdefault("ALIVE_RETURNED", str(CHECKOUT / ".cache" / "returned" / str(os.getpid()))))
 RETURNED.mkdir(parents=True, exist_ok=True)
 
@@ -112,7 +114,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             if missing := never_returned(RETURNED):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
                 print("", *(f"RETURN documents {each}, which no module returned" for each in missing), sep="\n")
-        shutil.rmtree(RETURNED, ignore_errors=True)
+        if OUTERMOST:
+            shutil.rmtree(RETURNED, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -36,5 +36,5 @@ options:
     elements: str
     default: []
 notes:
-  - C(module_defaults) for the action group C(alive.codex.sessions) take O(workspaces) and O(stores).
+  - C(module_defaults) for the action group C(alive.codex.sessions) take these options.
 """

@@ -25,8 +25,8 @@ from support.turns import DEFAULTS
 pytestmark = pytest.mark.root
 MACHINE = """
 set -eu
-mount -t tmpfs tmpfs "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
+mount -t tmpfs -o mode=755 tmpfs "$1"
+mkdir -m 755 "$1/upper" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
 for place in proc dev sys; do mount --rbind "/$place" "$1/root/$place"; done
 shift

@@ -23,6 +23,8 @@ VALUES = {
     "root": "/nonexistent/root",
     "workspaces": ["acme"],
     "stores": ["codex"],
+    "codex_homes": ["agents/*"],
+    "claude_homes": ["claude"],
 }
 # What a module asks for beside.
 NEEDED: dict[str, dict[str, Any]] = {

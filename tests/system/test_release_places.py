@@ -88,7 +88,7 @@ def module(host: Host, version: str) -> str:
 def test_temporary_files_may_not_be_run(host: Host) -> None:
     done = in_namespace(f"""
         for place in /tmp /var/tmp /dev/shm; do mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 tmpfs $place; done
-        mkdir -p {host.root} && mount -t tmpfs -o mode=755 tmpfs {host.root}
+        (umask 022; mkdir -p {host.root}) && mount -t tmpfs -o mode=755 tmpfs {host.root}
         {module(host, OLD)}
         {host.bin} --version
     """)
@@ -113,7 +113,7 @@ def test_a_file_system_that_is_read_only(host: Host) -> None:
 def test_no_inode_is_left(host: Host) -> None:
     assert host.release(OLD)["changed"]
     done = in_namespace(f"""
-        mkdir {host.root}/small
+        mkdir -m 755 {host.root}/small
         mount -t tmpfs -o nr_inodes=30,mode=755 tmpfs {host.root}/small
         {module(host, NEW).replace(str(host.prefix), f"{host.root}/small/lib")}
         {host.bin} --version
