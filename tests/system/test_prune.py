@@ -266,7 +266,8 @@ def file(path: Path, uid: int) -> None:
 
 
 def of_another(path: Path, uid: int) -> None:
-    path.mkdir(mode=0o755)
+    path.mkdir()
+    path.chmod(0o755)
     os.chown(path, uid + 1, uid + 1)
 
 
