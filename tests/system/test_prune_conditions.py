@@ -100,6 +100,7 @@ def test_a_clock_that_runs_years_ahead_leaves_the_newest(acme, root):
 def test_a_mount_in_a_home_is_pruned_as_far_as_its_owner_may(acme, root):
     other = root.parent / f"{root.name}-other"
     other.mkdir()
+    other.chmod(0o755)
     try:
         sessions = {put(acme, 40)}
         with mounted("--bind", acme.codex / "sessions", acme.codex / "sessions"):

@@ -120,7 +120,8 @@ def test_all_of_it_goes_and_what_it_replaced_is_given_back(host):
 
 
 def test_a_file_is_given_back_and_a_bare_host_is_bare_again(host):
-    host.bin.parent.mkdir(mode=0o755)
+    host.bin.parent.mkdir()
+    host.bin.parent.chmod(0o755)
     host.bin.write_text("#!/bin/sh\necho codex-cli 0.99.0\n")
     host.bin.chmod(0o755)
     host.release(NEW)
