@@ -15,6 +15,7 @@ from typing import Any
 
 from support.packages import npm_install
 from support.sessions import Workspace
+from support.turns import wait_until
 
 VERSION = "2.1.332"
 KEY = "sk-fake-0123456789ab"
@@ -105,4 +106,8 @@ def claude(workspace: Workspace, messages: Messages, *arguments: str, **more: st
         with subprocess.Popen(**command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
             yield process
     finally:
-        subprocess.run(["pkill", "--signal", "KILL", "--uid", str(workspace.uid)], check=False)
+        of_user = ["--uid", str(workspace.uid)]
+        subprocess.run(["pkill", "--signal", "KILL", *of_user], check=False)
+        # They die some time after the signal. Zombies write nothing any more.
+        alive = ["pgrep", "--runstates", "D,R,S,T", *of_user]
+        wait_until(lambda: subprocess.run(alive, stdout=subprocess.DEVNULL, check=False).returncode == 1, 30)

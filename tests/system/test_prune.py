@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import prune_home, survey
+from support.modules import run_module
 from support.sessions import DAY, Workspace, gone, prune, workspaces_root
 from support.settings import usual_umask
 
@@ -429,7 +430,7 @@ def test_what_sessions_there_are(workspace):
     put(workspace, rollout(big), 2, "x" * 5000)
     put(workspace, f".claude/projects/-work/{claude}.jsonl", 3)
     with (workspace.home / rollout(small)).open():
-        result = survey.survey(str(root_of(workspace)), None, ["codex", "claude"], details=True, empty=False, homes={})
+        result = run_module("codex_sessions_info", {"root": str(root_of(workspace)), "details": True})
     (report,) = result["workspaces"]
     assert report["owner"] == f"{workspace.uid}:{workspace.uid}"
     codex = report["stores"]["codex"]

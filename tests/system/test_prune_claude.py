@@ -46,7 +46,7 @@ def test_a_session_stays_as_long_as_its_process_lives_and_goes_whole(acme, messa
     (ended,) = sessions(acme)
     with claude(acme, messages, "-p", "wait") as process:
         assert messages.asked.wait(60)
-        wait_until(lambda: list((acme.home / ".claude/sessions").glob("*.json")), 30)
+        wait_until(lambda: len(sessions(acme)) == 2 and list((acme.home / ".claude/sessions").glob("*.json")), 30)
         age(acme)
         result = prune(acme.home.parent)
         assert (gone(result), result["problems"]) == ({ended}, [])
@@ -63,6 +63,7 @@ def test_a_job_in_the_background_belongs_to_its_session(acme, messages):
     with claude(acme, messages, "--bg", "wait") as process:
         assert process.wait(60) == 0
         assert messages.asked.wait(60)
+        wait_until(lambda: len(sessions(acme)) == 1, 30)
         (session,) = sessions(acme)
         age(acme)
         assert gone(prune(acme.home.parent)) == set()
