@@ -338,7 +338,7 @@ def check_places(prefix: str, bin_path: str) -> None:
     check_path("bin", bin_path)
     if os.path.normpath(prefix).strip("/") == "":
         raise ValueError("prefix must be a directory for releases alone, not the root of the file system")
-    inside = os.path.relpath(bin_path, prefix).split("/")[0]
+    inside = os.path.relpath(bin_path, prefix).split("/", maxsplit=1)[0]
     if inside in (".", "releases", "staging", "replaced"):
         raise ValueError(f"bin {bin_path} lies where prefix {prefix} keeps its releases: choose another place")
 
