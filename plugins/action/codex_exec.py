@@ -19,9 +19,8 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean, one_line
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease, options
-from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
 from ansible_collections.alive.codex.plugins.module_utils._turn.outcome import fit_for_people
 from ansible_collections.alive.codex.plugins.plugin_utils import _live, _progress, _slots, _watch
 
@@ -250,4 +249,4 @@ def _show_end(result: dict[str, Any], task: Any, task_vars: dict[str, Any]) -> N
     how += f" after {result['duration']:.1f} s" if result.get("duration") else ""
     how += f": {result['msg']}" if result.get("failed") and result.get("msg") else ""
     line = f"[{done}{of} done] {task_vars.get('inventory_hostname')}: {how}"
-    display.display(terminal_line(line, WIDTH), stderr=True)
+    display.display(one_line(line, WIDTH), stderr=True)

@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import one_line
 from ansible_collections.alive.codex.plugins.module_utils._formats.units import format_size
-from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
 
 GAP = "  "
 ELLIPSIS = "..."
@@ -46,7 +46,7 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: i
 
 def wrapped(text: str, width: int) -> list[str]:
     """A text as lines of at most ``width``; what continues a line of its own is indented."""
-    safe = [terminal_line(line, LONGEST) for line in text.splitlines()]
+    safe = [one_line(line, LONGEST) for line in text.splitlines()]
     return [
         part
         for line in safe
@@ -68,7 +68,7 @@ def _cell(column: Column, row: Mapping[str, Any], width: int) -> str | int | flo
             return "yes" if value else "no"
         if isinstance(value, int):
             return format_size(value) if column.size else int(value)
-        return round(float(value), 1) if isinstance(value, float) else terminal_line(str(value), width)
+        return round(float(value), 1) if isinstance(value, float) else one_line(str(value), width)
     return column.missing
 
 

@@ -24,8 +24,8 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import one_line
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease
-from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
 from ansible_collections.alive.codex.plugins.module_utils._turn.events import CUT_LENGTH
 from ansible_collections.alive.codex.plugins.module_utils._turn.options import POLL_SECONDS
 from ansible_collections.alive.codex.plugins.plugin_utils._live import LiveFile
@@ -103,7 +103,7 @@ class _Watch:
         host = str(task_vars.get("inventory_hostname", ""))
         if action._task.delegate_to:
             host += f" -> {action._task.delegate_to}"
-        self._name = terminal_line(f"{host} {started['workspace'] or ''}".rstrip())
+        self._name = one_line(f"{host} {started['workspace'] or ''}".rstrip(), CUT_LENGTH)
 
     def result(self) -> dict[str, Any]:
         grace = self._grace
@@ -169,7 +169,7 @@ class _Watch:
         if "text" in line:
             head = f"[{self._name}] {float(line['at']):6.1f}s  "
             room = CUT_LENGTH if display.verbosity else max(COLUMNS - len(head), 20)
-            display.display(head + terminal_line(line["text"], room), stderr=True)
+            display.display(head + one_line(line["text"], room), stderr=True)
 
     def _pass_on(self, line: dict[str, Any]) -> None:
         """What a program is told: see the option live_path."""
@@ -178,7 +178,7 @@ class _Watch:
                 name: line[name] for name in ("dropped", "at", "type", "text", "item") if name in line
             }
             if "text" in told:
-                told["text"] = terminal_line(told["text"])
+                told["text"] = one_line(told["text"], CUT_LENGTH)
             self._live.append({"thread_id": self._thread_id, **told})
 
     def _lost(self, reason: str, message: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import one_line
 from ansible_collections.alive.codex.plugins.module_utils._turn import events, lease, prepare, run
-from ansible_collections.alive.codex.plugins.module_utils._turn.describe import terminal_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.hostile import MIB, STREAMS, Turns, pieces
@@ -87,7 +87,7 @@ def test_any_stream_has_a_clean_result_within_its_limits(
     assert memory < MEMORY, f"{memory // MIB} MiB"
     assert result["duration"] < (timeout or 60) + 5, "the limit of time was not kept"
     assert not (result["status"] == "completed" and timeout)
-    for text in (*texts_for_people(result), *map(terminal_line, shown)):
+    for text in (*texts_for_people(result), *(one_line(each, events.CUT_LENGTH) for each in shown)):
         assert not CONTROL.search(text) and len(text) <= 64 * 1024
     assert result["thread_id"] is None or result["thread_id"].isascii()
     assert isinstance(result["final_response"], str) and isinstance(result["usage"], (dict, type(None)))

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
-from .._formats.text import one_line
 from .events import CUT_LENGTH, message_of
 
 # The most of one part of a line that is looked at.
 PART_LENGTH = 2 * CUT_LENGTH
 _MOST_PARTS = 10
-
-
-def terminal_line(text: str, length: int = CUT_LENGTH) -> str:
-    """One line of a text that a terminal can be given: blanks for line ends, no control or formatting characters."""
-    return one_line(text, length)
 
 
 def describe(event: Any, verbose: bool = False) -> str | None:

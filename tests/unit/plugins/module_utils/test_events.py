@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._formats import bounded_json
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import one_line
 from ansible_collections.alive.codex.plugins.module_utils._turn import events
-from ansible_collections.alive.codex.plugins.module_utils._turn.describe import describe, terminal_line
+from ansible_collections.alive.codex.plugins.module_utils._turn.describe import describe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +108,7 @@ def test_errors_are_noted_and_not_fatal() -> None:
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=500))
 def test_nothing_that_moves_a_cursor_reaches_the_terminal(text: str) -> None:
-    shown = terminal_line(text)
+    shown = one_line(text, events.CUT_LENGTH)
     assert len(shown) <= 200 and shown.isprintable()
     assert not set(shown) & set("\x1b\x9b\n\r\x07\x7f\u202e\u2028")
 
