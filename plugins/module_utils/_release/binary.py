@@ -9,6 +9,7 @@ Source: the launchers and the SDK of the npm packages 0.1 to 0.171, which look i
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -36,6 +37,15 @@ PLATFORMS = {
     "x86_64": Platform("linux-x64", "x86_64-unknown-linux-musl"),
     "aarch64": Platform("linux-arm64", "aarch64-unknown-linux-musl"),
 }
+
+
+def stated_version(package: str) -> str | None:
+    """The version in a package's own package.json, whatever it says there; None where it says none."""
+    try:
+        with open(os.path.join(package, "package.json"), encoding="utf-8") as stream:
+            return str(json.load(stream)["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def this_platform() -> Platform:

@@ -11,7 +11,6 @@ that at no moment there is none.
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 from typing import Iterator, NamedTuple
@@ -19,7 +18,7 @@ from typing import Iterator, NamedTuple
 from .._host import crontabs, trees
 from .._host.proc import running_files
 from .._host.process import STANDARD_PATH
-from .binary import PACKAGE
+from .binary import PACKAGE, stated_version
 from .store import ReleaseStore
 
 _PREFIXES = ("/usr/local", "/usr", "/opt/*", "/root/.npm-global", "/root/.local", "/root/.nvm/versions/node/*")
@@ -78,11 +77,7 @@ def _plain(store: ReleaseStore, top: str) -> Iterator[Found]:
         package = os.path.join(prefix, "lib", "node_modules", PACKAGE)
         if os.path.islink(package) or not os.path.isdir(package):
             continue
-        try:
-            with open(os.path.join(package, "package.json"), encoding="utf-8") as stream:
-                version = str(json.load(stream)["version"])
-        except (OSError, ValueError, KeyError, TypeError):
-            version = "unknown"
+        version = stated_version(package) or "unknown"
         kept = "deploy makes it a release to go back to" if package in store.trees() else ""
         what = "a plain npm install -g: each upgrade of it leaves the host without a binary for seconds"
         yield Found("npm", package, f"{PACKAGE}@{version}", what, kept)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import time
@@ -29,7 +28,7 @@ from .._host.identity import Identity
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory
 from .._host.process import STANDARD_PATH
 from .._host.safefs import kind_of
-from .binary import PACKAGE, ask, native_in, this_platform
+from .binary import PACKAGE, ask, native_in, stated_version, this_platform
 from .npm import Npm, NpmError, at_work, global_root, install_release, ready_npm, resolve_version
 from .record import Finding, has_all, lay_out, note_seen
 from .replaced import keep_replaced, note_plain
@@ -437,12 +436,8 @@ class Installer:
         """The version of a plain installation that has a binary, and that nobody else could have changed."""
         if os.path.islink(tree) or not os.path.isdir(tree):
             return None
-        try:
-            with open(os.path.join(tree, "package.json"), encoding="utf-8") as stream:
-                version = str(json.load(stream)["version"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if not is_exact(version) or not all(self._is_ours(path) for path in trees.entries(tree)):
+        version = stated_version(tree)
+        if version is None or not is_exact(version) or not all(self._is_ours(path) for path in trees.entries(tree)):
             return None
         return version if native_in(tree, self.platform) else None
 
