@@ -147,14 +147,22 @@ class Stream:
                 self.unread.append(str(error))
             return None
         self.count += 1
-        if isinstance(event, dict):
-            self._note(event)
-        self._store(event, len(line))
+        item = self._note(event) if isinstance(event, dict) else None
+        self._store(event, item, len(line))
         return event
 
-    def _note(self, event: dict[str, Any]) -> None:
+    def _note(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Its item, where it completes one."""
         kind = event.get("type")
-        item = event.get("item")
+        if kind == "item.completed":
+            item = event.get("item")
+            if not isinstance(item, dict):
+                return None
+            if item.get("type") == "agent_message":
+                self.final_response = self._text(item.get("text"))
+            elif item.get("type") == "error":
+                self._note_error(message_of(item))
+            return item
         if kind == "thread.started":
             self.thread_id = self._thread_id(event.get("thread_id")) or self.thread_id
         elif kind == "turn.completed":
@@ -164,11 +172,7 @@ class Stream:
             self.failure = shorten(message_of(event.get("error")), FAILURE_LENGTH)
         elif kind == "error":
             self._note_error(message_of(event))
-        elif kind == "item.completed" and isinstance(item, dict):
-            if item.get("type") == "agent_message":
-                self.final_response = self._text(item.get("text"))
-            elif item.get("type") == "error":
-                self._note_error(message_of(item))
+        return None
 
     def _thread_id(self, value: Any) -> str | None:
         if isinstance(value, str) and _THREAD_ID.fullmatch(value):
@@ -199,11 +203,8 @@ class Stream:
         if len(self.errors) < ERRORS_KEPT:
             self.errors.append(shorten(message, 2000))
 
-    def _store(self, event: Any, size: int) -> None:
-        is_item = (
-            isinstance(event, dict) and event.get("type") == "item.completed" and isinstance(event.get("item"), dict)
-        )
-        copies = is_item + 1 if self._keep == "all" else is_item if self._keep == "items" else 0
+    def _store(self, event: Any, item: dict[str, Any] | None, size: int) -> None:
+        copies = (self._keep == "all") + (item is not None and self._keep != "none")
         if not copies:
             return
         if self._used + size * copies > self._max_bytes:
@@ -218,7 +219,7 @@ class Stream:
         self._used += size * copies
         if self._keep == "all":
             self.events.append(event)
-        if is_item:
+        if item is not None:
             self.items.append(event["item"])
 
 

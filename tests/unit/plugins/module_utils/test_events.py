@@ -152,6 +152,9 @@ def big(unit: str, number: int) -> bytes:
         (big('{"a":1}', 100_000), "values"),
         (b"[" * 900 + b"]" * 900, "deep"),
         (b'{"a":' * 150 + b"1" + b"}" * 150, "deep"),
+        (b"[" * 101 + b"]" * 101, "deep"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "deep"),
+        (b'[{"a":' * 51 + b"1" + b"}]" * 51, "deep"),
     ],
 )
 def test_what_takes_too_much_is_counted_and_not_parsed(line: bytes, why: str) -> None:
