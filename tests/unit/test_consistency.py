@@ -11,7 +11,16 @@ import pytest
 import yaml
 from ansible_collections.alive.codex.plugins.module_utils._formats import version as cli_version
 from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
-from support.documentation import CHECKOUT, MODULES, documentation, extended, fragment, returns
+from support.documentation import (
+    CHECKOUT,
+    MODULES,
+    argument_spec,
+    documentation,
+    extended,
+    fragment,
+    returns,
+    role_options,
+)
 
 ROLES = sorted(path.parent for path in (CHECKOUT / "roles").glob("*/defaults"))
 INVENTORIES = sorted(path.stem for path in (CHECKOUT / "plugins/inventory").glob("*.py"))
@@ -19,6 +28,10 @@ INVENTORIES = sorted(path.stem for path in (CHECKOUT / "plugins/inventory").glob
 DOCUMENTATION = sorted(
     path for pattern in ("README.md", "roles/*/**/*.*", "plugins/modules/*.py") for path in CHECKOUT.glob(pattern)
 )
+
+
+# Words of an option's name that tell of a secret.
+SECRET = {"auth", "credential", "env", "key", "passphrase", "passwd", "password", "secret", "token"}
 
 
 def load(path: Path):
@@ -55,6 +68,41 @@ def test_a_roles_variables_carry_its_name_and_are_in_its_readme(role):
 def test_a_roles_readme_names_no_variable_that_is_gone(role):
     named = set(re.findall(rf"\b{role.name}_\w+", (role / "README.md").read_text()))
     assert named - load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"].keys() == set()
+
+
+def options_in(spec: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every option, those of options too."""
+    for name, about in spec.items():
+        yield name, about
+        yield from options_in(about.get("options") or {})
+
+
+def tells_of_a_secret(name: str) -> bool:
+    return any(word in SECRET or word.removesuffix("s") in SECRET for word in name.split("_"))
+
+
+def not_marked(spec: dict[str, dict[str, Any]]) -> list[str]:
+    """The options that may be secrets by their names, and of which nobody has said whether they are."""
+    return [name for name, about in options_in(spec) if tells_of_a_secret(name) and "no_log" not in about]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_secret_is_marked_as_one(module):
+    assert not_marked(argument_spec(module)) == [], "give it no_log, False where it is no secret"
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_roles_secret_is_one_of_a_module(role):
+    """A role's argument spec cannot mark one: the option that it feeds keeps it out of messages."""
+    kept = {name for module in MODULES for name, about in options_in(argument_spec(module)) if about.get("no_log")}
+    secrets = {name for name, _about in options_in(role_options(role.name)) if tells_of_a_secret(name)}
+    assert {name for name in secrets if name.removeprefix(f"{role.name}_") not in kept} == set()
+
+
+def test_secrets_are_known_by_their_names_at_every_depth():
+    assert "codex_cli_registry_token" in role_options("codex_cli")
+    spec = {"a": {"options": {"upload_token": {}, "keep": {}, "api_keys": {}}}, "ssh_key": {"no_log": False}}
+    assert not_marked(spec) == ["upload_token", "api_keys"]
 
 
 def test_one_release_is_the_default_everywhere():
