@@ -42,7 +42,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
 .PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-old test-new \
-	test-sanity test-unit test-units test-system test-molecule test-scenarios hosts hosts-down gates coverage mutation bench \
+	test-sanity test-unit test-units test-system test-molecule test-scenarios fleet hosts hosts-down gates coverage mutation bench \
 	canary canary-record clean
 
 help:
@@ -194,6 +194,12 @@ test-molecule: install
 SCENARIOS ?= update rollback remove handmade offline
 test-scenarios: install
 	@for scenario in $(SCENARIOS); do "$(VENV)/bin/molecule" test --scenario-name "$$scenario" || exit 1; done
+
+# Deploys and updates of 20 hosts that work, and each killed ten times: an hour. make test has 4 hosts, killed once.
+fleet: export ALIVE_HOSTS ?= 20
+fleet: export ALIVE_TRIALS ?= 10
+fleet: setup
+	"$(VENV)/bin/pytest" --capture=no --durations 0 tests/system/test_fleet.py
 
 # Hosts to try things on: N of them, of another release of Debian or Ubuntu with SUITE=trixie, without Node.js with NODE=.
 N ?= 5
