@@ -42,8 +42,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
 .PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-old test-new \
-	test-sanity test-unit test-units test-system test-molecule test-scenarios fleet hosts hosts-down gates coverage mutation bench \
-	canary canary-record clean
+	test-sanity test-unit test-units test-system test-molecule test-scenarios fleet hosts hosts-down gates coverage docsite \
+	mutation bench canary canary-record clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -7
@@ -174,6 +174,18 @@ mutation: setup
 		"$(VENV)/bin/cosmic-ray" exec tests/mutation.toml mutants.sqlite
 	"$(VENV)/bin/cr-report" --surviving-only --show-diff "$(MUTANTS)/mutants.sqlite" | tee "$(CACHE)/mutation/survivors.txt"
 	"$(VENV)/bin/cr-rate" "$(MUTANTS)/mutants.sqlite"
+
+# The documentation as a site, in .cache/docsite/html, of what a user gets. A warning is an error.
+docsite: override PLACE := $(CACHE)/docsite
+docsite: install
+	@[ "$(PLACE)/venv/.installed" -nt tests/docsite-requirements.txt ] || { set -ex; rm -rf "$(PLACE)/venv"; \
+	"$(PYTHON)" -m venv "$(PLACE)/venv"; \
+	"$(PLACE)/venv/bin/python" -m pip install --quiet --requirement tests/docsite-requirements.txt; \
+	touch "$(PLACE)/venv/.installed"; }
+	rm -rf "$(PLACE)/pages" "$(PLACE)/html" && mkdir -p "$(PLACE)/pages"
+	cp -R docs/*.md docs/images tests/docsite/. "$(PLACE)/pages"
+	PATH="$(PLACE)/venv/bin:$$PATH" antsibull-docs collection --use-current --fail-on-error --dest-dir "$(PLACE)/pages" alive.codex
+	"$(PLACE)/venv/bin/sphinx-build" --quiet --fail-on-warning --keep-going "$(PLACE)/pages" "$(PLACE)/html"
 
 # The tarball as a user gets it, installed where this checkout's Ansible looks for collections.
 build: setup
