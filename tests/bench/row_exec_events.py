@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ansible_collections.alive.codex.plugins.module_utils._turn import begin, lease
 from ansible_collections.alive.codex.plugins.module_utils._turn import events as turn_events
-from ansible_collections.alive.codex.plugins.module_utils._turn import lease
 from ansible_collections.alive.codex.plugins.module_utils._turn import run as turn_run
-from ansible_collections.alive.codex.plugins.module_utils._turn.supervise import READ_BYTES
+from ansible_collections.alive.codex.plugins.module_utils._turn.bounds import Bounds
+from ansible_collections.alive.codex.plugins.module_utils._turn.child import READ_BYTES
 from ansible_collections.alive.codex.plugins.module_utils._turn.tenant import Tenant
 from support.stub import FAKE_KEY
 from support.turns import DEFAULTS, wanted
@@ -72,8 +73,10 @@ def loads(data: bytes) -> float:
 def read(data: bytes, directory: Path) -> float:
     """What the supervisor does with all of it, while somebody watches."""
     options = wanted(prompt="x", api_key=FAKE_KEY)
-    turn = turn_run.Turn(options, Tenant(None, None), ["codex"], {}, (), None, None)
-    run = turn_run._Run(turn, turn.argv, lease.Detached(str(directory), 30.0), False)
+    tenant = Tenant(None, None)
+    turn = begin.Turn(options, tenant, ["codex"], {}, (), None, None)
+    begun = begin.Begun(turn.argv, time.monotonic(), Bounds(options, tenant), OSError())
+    run = turn_run._Run(turn, begun, lease.Detached(str(directory), 30.0), False)
     start = time.process_time()
     for offset in range(0, len(data), READ_BYTES):
         run._take_stdout(data[offset : offset + READ_BYTES])

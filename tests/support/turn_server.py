@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils._turn import options, prepare, run
+from ansible_collections.alive.codex.plugins.module_utils._turn import begin, options, prepare, run
 
 
 class Link:
@@ -41,8 +41,8 @@ def main() -> None:
     defaults = {name: rule.get("default") for name, rule in options.SPEC.items()}
     for line in sys.stdin:
         link = Link()
-        turn, _warnings = prepare.prepare(options.read({**defaults, **json.loads(line)}), "/nonexistent")
-        result = run.run_turn(turn, link)
+        turn = prepare.prepare(options.read({**defaults, **json.loads(line)}), "/nonexistent")
+        result = run.run_turn(turn, begin.begin(turn, turn.argv), link)
         text = json.dumps(result)  # as a supervisor does
         sys.stdout.write(f"[{text}, {json.dumps(link.shown)}, {most_memory()}]\n")
         sys.stdout.flush()

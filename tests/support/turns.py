@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.alive.codex.plugins.module_utils._turn import options, prepare, run
+from ansible_collections.alive.codex.plugins.module_utils._turn import begin, cautions, lease, options, prepare, run
 
 from support.packages import native_codex
 from support.stub import FAKE_KEY, ResponsesStub
@@ -46,16 +46,21 @@ class Unwatched:
         pass
 
 
+def run_turn(prepared: begin.Turn, link: lease.Link) -> dict[str, Any]:
+    """What a supervisor does with a turn. To be called in a process of its own: see ``isolated``."""
+    return run.run_turn(prepared, begin.begin(prepared, prepared.argv), link)
+
+
 def turn(**given: Any) -> dict[str, Any]:
     """One turn with these options of the module. To be called in a process of its own: see ``isolated``."""
     with tempfile.TemporaryDirectory(prefix="alive-codex-test-") as inputs:
         os.chmod(inputs, 0o711)
         try:
-            prepared, warnings = prepare.prepare(wanted(**given), inputs)
+            prepared = prepare.prepare(wanted(**given), inputs)
         except options.CannotRun as error:
             return {"status": "spawn_failed", "msg": str(error), "thread_id": given.get("thread_id")}
-        result = run.run_turn(prepared, Unwatched())
-        result["warnings"] = [*warnings, *result.get("warnings", [])]
+        result = run_turn(prepared, Unwatched())
+        result["warnings"] = [*cautions.cautions(prepared.options), *result.get("warnings", [])]
         return result
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from support.hostile import MIB, STREAMS, Turns, pieces
 from support.modules import run_module
 from support.plays import LOCAL, Play
-from support.turns import SCHEMA, Unwatched, isolated, make_home, stand_in, turn, wanted
+from support.turns import SCHEMA, Unwatched, isolated, make_home, run_turn, stand_in, turn, wanted
 
 STATUSES = {
     "completed",
@@ -99,11 +99,11 @@ def test_a_thread_is_told_of_once_however_often_it_begins(open_dir: Path) -> Non
 
     def told() -> int:
         given = {"prompt": "x", "working_directory": "/", **stand_in(open_dir, f"cat {open_dir}/events")}
-        prepared, _warnings = prepare.prepare(wanted(**given), str(open_dir))
+        prepared = prepare.prepare(wanted(**given), str(open_dir))
         lines: list[dict[str, Any]] = []
         link = Unwatched()
         link.show = lines.append  # type: ignore[method-assign]
-        run.run_turn(prepared, link)
+        run_turn(prepared, link)
         return len(lines)
 
     assert isolated(told) == 1
@@ -136,8 +136,8 @@ def test_a_turn_beyond_its_limit_is_never_completed(open_dir: Path) -> None:
             "timeout": 0.4,
             **stand_in(open_dir, f"echo '{STARTED}\n{COMPLETED}'"),
         }
-        prepared, _warnings = prepare.prepare(wanted(**given), str(open_dir))
-        return run.run_turn(prepared, Slow())
+        prepared = prepare.prepare(wanted(**given), str(open_dir))
+        return run_turn(prepared, Slow())
 
     result = isolated(over)
     assert (result["status"], result["reason"]) == ("timed_out", "timeout"), result

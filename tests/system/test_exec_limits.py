@@ -24,7 +24,8 @@ from ansible_collections.alive.codex.plugins.module_utils._host.memory_group imp
 from ansible_collections.alive.codex.plugins.module_utils._host.proc import open_names, shares_root
 from ansible_collections.alive.codex.plugins.module_utils._host.process import STANDARD_PATH
 from ansible_collections.alive.codex.plugins.module_utils._turn import run as turns_run
-from ansible_collections.alive.codex.plugins.module_utils._turn.tenant import Tenant, cli_version
+from ansible_collections.alive.codex.plugins.module_utils._turn.cli_version import cli_version
+from ansible_collections.alive.codex.plugins.module_utils._turn.tenant import Tenant
 from support.namespaces import without_pid_namespaces
 from support.plays import LOCAL, Play
 from support.stub import ResponsesStub

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import Any, Mapping
+from typing import Mapping
 
 from .._formats.units import format_size, parse_part
 from .._host.memory_group import MemoryGroup
@@ -18,7 +18,7 @@ from .tenant import Tenant
 
 class Bounds:
     """What one run of the CLI is bounded by: its ``limits``, by the numbers of the ``resource`` module, and the cgroup
-    that it enters by the file ``cgroup``, None for none. In a block, the cgroup is there."""
+    that it enters by the file ``cgroup``, None for none, which is there until the end."""
 
     def __init__(self, options: TurnOptions, tenant: Tenant) -> None:
         self.limits: Mapping[int, int] = options.limits
@@ -33,22 +33,22 @@ class Bounds:
             _soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
             most = options.max_processes if hard == resource.RLIM_INFINITY else min(options.max_processes, hard)
             self.limits = {**self.limits, resource.RLIMIT_NPROC: most}
-        if tenant.identity is not None:
-            self._memory = parse_part(options.max_memory, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        if tenant.identity is None:
+            return
+        self._memory = parse_part(options.max_memory, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        if self._memory is None:
+            return
+        try:
+            self._group = MemoryGroup(self._memory)
+            self.cgroup = self._group.entrance
+        except OSError as error:
+            self.warnings.append(
+                f"max_memory is not in force, as the turn cannot have a cgroup of its own ({error.strerror}): have "
+                "the memory controller mounted writable on this host, or give max_memory: 0"
+            )
 
-    def __enter__(self) -> Bounds:
-        if self._memory is not None:
-            try:
-                self._group = MemoryGroup(self._memory)
-                self.cgroup = self._group.entrance
-            except OSError as error:
-                self.warnings.append(
-                    f"max_memory is not in force, as the turn cannot have a cgroup of its own ({error.strerror}): have "
-                    "the memory controller mounted writable on this host, or give max_memory: 0"
-                )
-        return self
-
-    def __exit__(self, *_unused: Any) -> None:
+    def end(self) -> None:
+        """Once nothing runs in it any more."""
         if self._group is not None:
             self.killed = self._group.killed()
             self._group.remove()

@@ -233,7 +233,6 @@ def _live_as_init(command: Command, streams: _Streams, told: int) -> NoReturn:
     """The whole life of a namespace's init: it starts the command, reaps what is left to it, and ends with the
     command. What happens goes to ``told``, a line of JSON each."""
     try:
-        signal.set_wakeup_fd(-1)
         for ignored in (signal.SIGINT, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
         close_all_but({0, 1, 2, *streams, told})

@@ -311,7 +311,7 @@ def end_script(directory: str) -> str:
     return (
         f"cd {shlex.quote(directory)} 2>/dev/null || exit 0; "
         'kill -TERM "$(cat pid)" 2>/dev/null; '
-        f"i=0; while [ -e {shlex.quote(directory)} ] && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done"
+        f"i=0; while [ -e {shlex.quote(directory)} ] && [ $i -lt 1000 ]; do sleep 0.001; i=$((i+1)); done"
     )
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""All that comes before a turn of the Codex CLI on this host: what it is given, and what there is to warn of."""
+"""All that comes before a turn of the Codex CLI on this host: who runs it, and what it is given."""
 
 from __future__ import annotations
 
@@ -11,26 +11,20 @@ import json
 import os
 import shutil
 import stat
-from typing import Any, BinaryIO, Iterator, Mapping
+from typing import Any, BinaryIO, Iterator
 
-from .._formats import json_schema
-from .._formats.specifier import satisfies
-from .._formats.toml_document import parse_toml
 from .._host.access import check_program, planted
 from .._host.identity import Identity, acting_as
 from .._host.new_files import new_file
 from .._host.process import bare_environment
-from . import overrides, shell_policy
-from .argv import API_KEY, BASE_URL_SETTING_SINCE, build_argv, build_environment
+from .argv import BASE_URL_SETTING_SINCE, build_argv, build_environment
+from .begin import Turn
 from .options import CannotRun, TurnOptions
-from .run import Turn
-from .tenant import Tenant, cli_version, find_tenant
-
-SYSTEM_CONFIG = "/etc/codex/config.toml"
+from .tenant import Tenant, find_tenant
 
 
-def prepare(options: TurnOptions, inputs: str) -> tuple[Turn, list[str]]:
-    """A turn that is ready to run, and warnings. ``inputs`` is a directory for files that the CLI is to read.
+def prepare(options: TurnOptions, inputs: str) -> Turn:
+    """A turn that is ready to run. ``inputs`` is a directory for files that the CLI is to read.
 
     Raises CannotRun.
     """
@@ -47,8 +41,7 @@ def prepare(options: TurnOptions, inputs: str) -> tuple[Turn, list[str]]:
     if tenant.home is not None and not env.get("HOME"):
         env["HOME"] = tenant.home  # or the session would be in passwd's, where nobody prunes it
     argv = build_argv(options, images, schema_file)
-    turn = Turn(options, tenant, argv, env, images, schema_file, _open_events(options, tenant))
-    return turn, _warnings(options, tenant)
+    return Turn(options, tenant, argv, env, images, schema_file, _open_events(options, tenant))
 
 
 def preview(options: TurnOptions) -> dict[str, Any]:
@@ -81,45 +74,15 @@ def _check_what_root_trusts(options: TurnOptions, root: Identity) -> None:
         )
 
 
-def _warnings(options: TurnOptions, tenant: Tenant) -> list[str]:
-    found = []
-    if options.env is not None and "PATH" not in {**options.env, **options.extra_env}:
-        found.append("env replaces the whole environment and has no PATH: the model's commands will find no programs")
-    if options.api_key and not options.protect_api_key:
-        found += _leaks_of_key(options)
-    for keyword in json_schema.unsupported(options.output_schema):
-        found.append(f"output_schema: {keyword} is not checked here")
-    return found
-
-
-def _leaks_of_key(options: TurnOptions) -> list[str]:
-    """A warning where nothing keeps the API key from the model's commands, neither the host nor the turn itself. What a
-    tenant sets in its own HOME is its own business."""
-    remedy = f"exclude {API_KEY} there with the role codex_cli, or give protect_api_key: true"
-    try:
-        with open(SYSTEM_CONFIG, encoding="utf-8-sig", newline="") as file:
-            settings: Mapping[str, Any] = parse_toml(file.read()).data
-    except FileNotFoundError:
-        settings = {}
-    except (OSError, ValueError) as error:
-        return [
-            f"api_key may be in the environment of every command that the model runs: {SYSTEM_CONFIG} cannot be "
-            f"read ({error}); {remedy}"
-        ]
-    given = (*overrides.flatten(options.config), *options.config_overrides)
-    if shell_policy.keeps_from_shell(shell_policy.layered(settings, given), API_KEY):
-        return []
-    return [
-        f"api_key is in the environment of every command that the model runs: nothing in {SYSTEM_CONFIG} keeps it "
-        f"from them; {remedy}"
-    ]
-
-
 def _knows_base_url_setting(options: TurnOptions, tenant: Tenant) -> bool:
     if not options.base_url:
         return True
+    # Only such a turn waits for these imports: the bench row exec shows what they cost.
+    from .._formats.version import parse_version
+    from .cli_version import cli_version
+
     version = cli_version(options.codex_path, tenant)
-    return version is None or satisfies(version, f">={BASE_URL_SETTING_SINCE}")
+    return version is None or parse_version(version) >= parse_version(BASE_URL_SETTING_SINCE)
 
 
 def _write_schema(options: TurnOptions, inputs: str, tenant: Tenant) -> str | None:

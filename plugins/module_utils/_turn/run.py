@@ -13,23 +13,21 @@ import resource
 import signal
 import time
 import traceback
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator
 
 from .._formats import json_schema
 from .._formats.text import counted, shorten
 from .._host.namespaces import user_namespaces
 from . import events
-from .argv import build_argv, well_formed
-from .bounds import Bounds
-from .child import Command
+from .argv import build_argv
+from .begin import Begun, Turn, begin
+from .cli_version import cli_version
 from .describe import describe
 from .lease import CANCELLED, EXPIRED, Link
-from .options import TurnOptions
 from .outcome import STDERR_LENGTH, fit_for_people
 from .raw_events import RawEvents
 from .sandbox import SandboxFailures
 from .supervise import Caller, Ending, supervise
-from .tenant import Tenant, cli_version
 
 # Strings of the items that go to the control node while the turn runs.
 SHOWN_LENGTH = 2000
@@ -47,27 +45,15 @@ _THREAD_BUSY = re.compile(r"already has an active writer", re.IGNORECASE)
 _UNKNOWN_FLAG = re.compile(r"unexpected argument '([^']+)'|invalid value '[^']*' for '([^' ]+)")
 
 
-class Turn(NamedTuple):
-    """Everything that a supervisor needs for one turn."""
-
-    options: TurnOptions
-    tenant: Tenant
-    argv: list[str]
-    env: dict[str, str]
-    images: tuple[str, ...]
-    schema_file: str | None
-    events_fd: int | None
-
-
-def run_turn(turn: Turn, link: Link, verbose: bool = False) -> dict[str, Any]:
-    """Runs the turn to its end and returns the module's result, whatever happens. Where the thread is gone and the
-    options say so, the turn is run once more, in a new thread."""
-    run = _Run(turn, turn.argv, link, verbose)
+def run_turn(turn: Turn, begun: Begun, link: Link, verbose: bool = False) -> dict[str, Any]:
+    """Runs the turn that was begun to its end and returns the module's result, whatever happens. Where the thread is
+    gone and the options say so, the turn is run once more, in a new thread."""
+    run = _Run(turn, begun, link, verbose)
     try:
         result = run.result()
         if result["reason"] == "thread_gone" and turn.options.thread_missing == "start":
             argv = build_argv(turn.options._replace(thread_id=None, fork=False), turn.images, turn.schema_file)
-            run = _Run(turn, argv, link, verbose)
+            run = _Run(turn, begin(turn, argv), link, verbose)
             result = run.result()
     except Exception as error:
         result = run.crashed(error)
@@ -77,10 +63,11 @@ def run_turn(turn: Turn, link: Link, verbose: bool = False) -> dict[str, Any]:
 class _Run:
     """One run of the CLI, and what it leaves."""
 
-    def __init__(self, turn: Turn, argv: list[str], link: Link, verbose: bool) -> None:
+    def __init__(self, turn: Turn, begun: Begun, link: Link, verbose: bool) -> None:
         options = turn.options
         self._turn = turn
-        self._argv = argv
+        self._begun = begun
+        self._argv = begun.argv
         self._link = link
         self._verbose = verbose
         self._stream = events.Stream(options.events, options.max_bytes)
@@ -89,45 +76,32 @@ class _Run:
         self._thread_told = False
         self._stderr = b""
         self._secrets = options.secrets()
-        self._started = self._last_event = time.monotonic()
-        self._bounds = Bounds(options, turn.tenant)
+        self._started = self._last_event = begun.at
+        self._bounds = begun.bounds
         fd, limit = turn.events_fd, options.limits.get(resource.RLIMIT_FSIZE)
         self._raw = None if fd is None else RawEvents(fd, turn.tenant.identity, limit)
         self._deadline = self._started + (math.inf if options.timeout is None else options.timeout)
         self._duration = 0.0
 
     def result(self) -> dict[str, Any]:
+        started = self._begun.started
         try:
-            with self._bounds:
-                ending = supervise(self._command(), self._caller())
-        except FileNotFoundError:
-            remedy = "install it with the role codex_cli, or give codex_path"
-            return self._report(
-                None, "spawn_failed", None, f"{self._argv[0]} or its interpreter is not there: {remedy}"
-            )
-        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
-            if self._stream.count:
-                raise  # it had been started
-            full = ": its user has as many processes as max_processes allows" if _is_refused_fork(error) else ""
-            return self._report(None, "spawn_failed", None, f"{self._argv[0]} cannot be started: {error}{full}")
+            if isinstance(started, Exception):
+                return self._report(None, "spawn_failed", None, self._why_not_started(started))
+            ending = supervise(started, self._caller())
+        finally:
+            self._bounds.end()
         if ending.stopped is None:
             self._take_lines(self._lines.rest())
         self._duration = time.monotonic() - self._started
         return self._report(ending, *self._classify(ending))
 
-    def _command(self) -> Command:
-        turn = self._turn
-        return Command(
-            argv=self._argv,
-            env=turn.env,
-            stdin=well_formed(turn.options.prompt).encode(),
-            cwd=turn.tenant.home,
-            identity=turn.tenant.identity,
-            umask=None if turn.tenant.home is None else 0o077,
-            limits=self._bounds.limits,
-            cgroup=self._bounds.cgroup,
-            contained=turn.tenant.identity is not None,
-        )
+    def _why_not_started(self, error: OSError | ValueError) -> str:
+        if isinstance(error, FileNotFoundError):
+            remedy = "install it with the role codex_cli, or give codex_path"
+            return f"{self._argv[0]} or its interpreter is not there: {remedy}"
+        full = ": its user has as many processes as max_processes allows" if _is_refused_fork(error) else ""
+        return f"{self._argv[0]} cannot be started: {error}{full}"
 
     def _caller(self) -> Caller:
         return Caller(self._take_stdout, self._take_stderr, self._tend, self._link.wakes)

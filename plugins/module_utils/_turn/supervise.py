@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""Runs one command to its end, and leaves nothing of it behind. The process that does must be one of its own, with one
+"""Attends to one command, and leaves nothing of it behind. The process that does must be one of its own, with one
 thread."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import time
 from typing import Callable, Iterator, NamedTuple, Sequence
 
-from .child import READ_BYTES, Command, Started, start
+from .child import READ_BYTES, Started
 
 # From SIGTERM to SIGKILL; the CLI needs 0.06 s to end, and limits of time are kept within a second.
 TERM_SECONDS = 0.5
@@ -45,13 +45,9 @@ class Caller(NamedTuple):
     wakes: Sequence[int] = ()
 
 
-def supervise(command: Command, caller: Caller) -> Ending:
-    """Runs the command to its end, or to the first reason to stop.
-
-    Raises OSError where it cannot be started.
-    """
+def supervise(started: Started, caller: Caller) -> Ending:
+    """Attends to a command that was started, to its end or to the first reason to stop."""
     with _wakeup() as wakeup:
-        started = start(command)
         try:
             return _attend(started, caller, wakeup)
         except BaseException:

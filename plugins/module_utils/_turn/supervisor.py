@@ -16,9 +16,9 @@ from typing import Any, Callable, Sequence
 from .._host import access
 from .._host.descriptors import close_all_but
 from . import lease
+from .begin import Turn, begin
 from .options import TurnOptions
 from .prepare import prepare
-from .run import Turn, run_turn
 
 
 def keep_job_private() -> list[str]:
@@ -41,20 +41,27 @@ def start_turn(options: TurnOptions, detach: bool, verbose: bool) -> tuple[dict[
     """
     directory = lease.make_directory(access.temporary_directory())
     try:
-        turn, warnings = prepare(options, directory)
+        turn = prepare(options, directory)
     except BaseException:
         lease.remove_directory(directory)
         raise
-    return (_detach if detach else _attend)(turn, directory, verbose), warnings
+    result = (_detach if detach else _attend)(turn, directory, verbose)
+    from .cautions import cautions  # while the turn runs: the bench row exec shows what that saves
+
+    return result, cautions(options)
 
 
 def _detach(turn: Turn, directory: str, verbose: bool) -> dict[str, Any]:
     options = turn.options
+    ready, done = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _supervise(turn, directory, verbose, (), lambda: lease.Detached(directory, options.grace_period))
+        _supervise(turn, directory, verbose, (done,), lambda: lease.Detached(directory, options.grace_period), done)
     with open(os.path.join(directory, "pid"), "w", encoding="ascii") as file:
         file.write(str(pid))
+    os.close(done)
+    os.read(ready, 1)  # Ansible removes what the supervisor still imports once this process ends
+    os.close(ready)
     # What the action goes by is as it is read here: the task's own arguments may be strings, or left to a default.
     watch = {
         "directory": directory,
@@ -89,9 +96,15 @@ def _attend(turn: Turn, directory: str, verbose: bool) -> dict[str, Any]:
 
 
 def _supervise(
-    turn: Turn, directory: str, verbose: bool, keep: Sequence[int], make_link: Callable[[], lease.Link]
+    turn: Turn,
+    directory: str,
+    verbose: bool,
+    keep: Sequence[int],
+    make_link: Callable[[], lease.Link],
+    ready: int | None = None,
 ) -> None:
-    """The rest of the supervisor's life. It holds nothing of the module's, whose connection would stay open."""
+    """The rest of the supervisor's life. It holds nothing of the module's, whose connection would stay open; ``ready``
+    is closed once it needs none of the module's files either."""
     code = 1
     try:
         os.setsid()
@@ -100,7 +113,12 @@ def _supervise(
             os.dup2(null, fd)
         close_all_but({0, 1, 2, *keep, *(() if turn.events_fd is None else (turn.events_fd,))})
         link = make_link()
-        link.deliver(run_turn(turn, link, verbose))
+        begun = begin(turn, turn.argv)
+        from .run import run_turn  # while the CLI starts: the bench row exec shows what that saves
+
+        if ready is not None:
+            os.close(ready)
+        link.deliver(run_turn(turn, begun, link, verbose))
         lease.remove_directory(directory)
         code = 0
     finally:

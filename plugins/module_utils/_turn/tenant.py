@@ -8,20 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from typing import NamedTuple
 
-from .._formats import version
-from .._host.access import changeable
 from .._host.identity import Identity, current_identity, identity_of
-from .._host.process import bare_environment
-from .child import Command
 from .options import CannotRun, TurnOptions
-from .supervise import Caller, supervise
-
-# The CLI takes 5 ms to print its version.
-VERSION_SECONDS = 20
-VERSION_BYTES = 64 * 1024
 
 
 class Tenant(NamedTuple):
@@ -64,37 +54,3 @@ def find_tenant(options: TurnOptions) -> Tenant:
             "or that user"
         )
     return Tenant(None, home)
-
-
-def cli_version(codex_path: str, tenant: Tenant) -> str | None:
-    """The CLI's version, None where it cannot be had. A program that is not root's alone is held as a turn is."""
-    runner = tenant.runner()
-    deadline = time.monotonic() + VERSION_SECONDS
-    printed = b""
-
-    def take(chunk: bytes) -> str | None:
-        nonlocal printed
-        printed += chunk
-        return "overlong" if len(printed) > VERSION_BYTES else None
-
-    def tend() -> tuple[str | None, float]:
-        left = deadline - time.monotonic()
-        return ("timeout" if left <= 0 else None), max(left, 0)
-
-    try:
-        theirs = tenant.identity is not None and any(changeable(codex_path, ()))
-    except (OSError, ValueError):  # ValueError: a NUL in its path
-        return None
-    command = Command(
-        argv=[codex_path, "--version"],
-        env=bare_environment(runner, tenant.home or runner.home or "/"),
-        cwd="/",
-        identity=tenant.identity,
-        umask=0o077,
-        contained=theirs,
-    )
-    try:
-        supervise(command, Caller(take, lambda _chunk: None, tend))
-    except OSError:
-        return None
-    return version.printed_version(printed.decode("utf-8", "replace"))
