@@ -23,6 +23,7 @@ from bench.harness import Claim, Side
 
 TITLE = f"release: install {CODEX_VERSION}, start it, and find nothing to do"
 CLAIMS = (
+    Claim("codex_release, a new version", "npm install -g of it, and sync -f", at_most=1.0),
     Claim("codex_release, a new version", "npm install -g of it", at_most=1.15),
     Claim("30 starts by the stable path", "30 starts by npm's launcher", at_most=0.25),
     Claim("codex_release, unchanged", "two ansible.builtin.ping", at_most=1.0),
@@ -51,6 +52,7 @@ def _sides(root: Path, registry: str) -> dict[str, Side]:
 
     def install_ours() -> float:
         place = root / "new"
+        os.sync()  # what the side before has removed
         started = time.perf_counter()
         result = run_module(
             "codex_release", {**ours, "prefix": str(place / "lib"), "bin": str(place / "bin" / "codex")}
@@ -60,12 +62,15 @@ def _sides(root: Path, registry: str) -> dict[str, Side]:
         shutil.rmtree(place)
         return seconds
 
-    def install_npm() -> float:
+    def install_npm(*then: str | Path) -> float:
         shutil.rmtree(npm, ignore_errors=True)
+        os.sync()
         cache = root / "cache"  # a new version is in nobody's cache
         argv = ["npm", "install", "--global", "--prefix", npm, "--cache", cache, "--registry", registry]
         started = time.perf_counter()
         subprocess.run([*argv, f"@openai/codex@{CODEX_VERSION}"], check=True, capture_output=True)
+        if then:
+            subprocess.run(then, check=True)
         seconds = time.perf_counter() - started
         shutil.rmtree(cache)
         return seconds
@@ -76,6 +81,7 @@ def _sides(root: Path, registry: str) -> dict[str, Side]:
 
     return {
         "codex_release, a new version": install_ours,
+        "npm install -g of it, and sync -f": lambda: install_npm("sync", "-f", root),
         "npm install -g of it": install_npm,
         "30 starts by the stable path": lambda: start(Path(kept["bin"])),
         "30 starts by npm's launcher": lambda: start(npm / "bin" / "codex"),

@@ -35,6 +35,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _RENAME_EXCHANGE = 2
 _CAPABILITY_VERSION = 0x20080522
+_SYNC_FILE_RANGE_WRITE = 2
 _NO_ID = 0xFFFFFFFF
 # Numbers of system calls for which older C libraries have no function.
 _CLOSE_RANGE = 436
@@ -57,6 +58,7 @@ _setns = _function("setns", ctypes.c_int, ctypes.c_int, ctypes.c_int)
 _capget = _function("capget", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _capset = _function("capset", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _mount = _function("mount", ctypes.c_int, *[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_void_p)
+_sync_file_range = _function("sync_file_range", ctypes.c_int, ctypes.c_int, *[ctypes.c_int64] * 2, ctypes.c_uint)
 _close_range = _function("syscall", ctypes.c_long, ctypes.c_long, *[ctypes.c_uint] * 3)
 _renameat2 = _function(
     "syscall",
@@ -122,6 +124,12 @@ def set_capability(number: int, effective: bool) -> bool:
         sets[word] ^= bit
         _checked(_capset(header, sets))
     return before
+
+
+def start_writing(fd: int) -> None:
+    """sync_file_range(2): has a file's content be brought to the disk, and waits for nothing. It is advice: that there
+    is no such call, or that the disk does not take it, is told by fsync(2)."""
+    _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
 
 def close_range(first: int, last: int) -> None:

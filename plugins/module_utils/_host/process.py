@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from .identity import Identity, become
 from .linux import die_with_parent
+
+_MEANWHILE = 0.2  # seconds between two calls of it
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -53,11 +56,13 @@ def run(
     umask: int = 0o077,
     keep_open: Sequence[int] = (),
     before: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Completed:
     """Runs a command to its end, at most ``timeout`` seconds; then its whole session's group is killed.
 
     It does not outlive this process either, and inherits the descriptors ``keep_open`` alone. ``before`` is called in
-    the new process first. What it makes is its user's alone, unless ``umask`` says otherwise.
+    the new process first, ``meanwhile`` in this one, again and again until a command without ``stdin`` has ended. What
+    it makes is its user's alone, unless ``umask`` says otherwise.
 
     Raises OSError where the command cannot be started, SubprocessError where ``before`` fails.
     """
@@ -84,11 +89,15 @@ def run(
         preexec_fn=prepare,
         pass_fds=keep_open,
     )
-    timed_out = False
-    try:
-        stdout, stderr = child.communicate(stdin, timeout)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        os.killpg(child.pid, signal.SIGKILL)
-        stdout, stderr = child.communicate()
-    return Completed(child.returncode, stdout, stderr, timed_out)
+    deadline = time.monotonic() + timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            stdout, stderr = child.communicate(stdin, left if meanwhile is None else min(left, _MEANWHILE))
+            return Completed(child.returncode, stdout, stderr, False)
+        except subprocess.TimeoutExpired:
+            if meanwhile is None or time.monotonic() >= deadline:
+                os.killpg(child.pid, signal.SIGKILL)
+                stdout, stderr = child.communicate()
+                return Completed(child.returncode, stdout, stderr, True)
+            meanwhile()

@@ -14,10 +14,13 @@ import errno
 import os
 import shutil
 import stat
-from typing import Iterator
+from typing import Callable, Iterator
 
 from . import linux
 from .new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_file
+from .safefs import opened
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def entries(root: str) -> Iterator[str]:
@@ -30,9 +33,10 @@ def entries(root: str) -> Iterator[str]:
             yield os.path.join(folder, name)
 
 
-def publish(root: str) -> None:
+def publish(root: str, meanwhile: Callable[[], object] = lambda: None) -> None:
     """Makes all of it readable by everybody and changeable by its owner alone, whatever the umask was: directories and
-    executables 0755, other files 0644, owned by this process's user; and brings it to the disk."""
+    executables 0755, other files 0644, owned by this process's user; and brings it to the disk, with what
+    ``meanwhile`` adds while the disk is at work."""
     owner = (os.geteuid(), os.getegid())
     for path in entries(root):
         info = os.lstat(path)
@@ -42,16 +46,24 @@ def publish(root: str) -> None:
             continue
         runs = stat.S_ISDIR(info.st_mode) or info.st_mode & 0o111
         os.chmod(path, PUBLIC_DIRECTORY if runs else PUBLIC_FILE)
-        sync(path)
+    start_writing(root)
+    meanwhile()
+    for path in entries(root):
+        if not os.path.islink(path):
+            sync(path)
+
+
+def start_writing(root: str) -> None:
+    """Has what is in the tree be brought to the disk, and waits for nothing. Somebody may be adding to it."""
+    for path in entries(root):
+        with contextlib.suppress(OSError), opened(os.open(path, _READ)) as descriptor:
+            linux.start_writing(descriptor)
 
 
 def sync(path: str) -> None:
     """Brings a file or a directory to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
+    with opened(os.open(path, _READ)) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def size(root: str) -> int:

@@ -30,7 +30,7 @@ from .._host.process import STANDARD_PATH
 from .._host.safefs import kind_of
 from .binary import PACKAGE, ask, native_in, stated_version, this_platform
 from .npm import Npm, NpmError, at_work, global_root, install_release, ready_npm, resolve_version
-from .record import Finding, has_all, lay_out, note_seen
+from .record import Digests, Finding, has_all, lay_out, note_seen
 from .replaced import keep_replaced, note_plain
 from .store import ReleaseError, ReleaseStore
 from .tarballs import Tarball, TarballError, check_tarballs, unpack_release
@@ -343,17 +343,23 @@ class Installer:
         with self.store.staged() as staging:
             tree = os.path.join(staging, version)
             new_directory(tree, PUBLIC_DIRECTORY)
+            digests = Digests()
+
+            def meanwhile() -> None:  # or all of it would have to be waited for, and read, at the end
+                trees.start_writing(tree)
+                digests.look(tree)
+
             if self.request.tarballs:
                 unpack_release(self.request.tarballs, version, self.platform, tree)
             else:
                 npm = self._ready_npm()._replace(keep_open=(lock,))
                 cache = os.path.join(staging, "cache")
-                install_release(npm, version, self.platform.package, tree, cache)
+                install_release(npm, version, self.platform.package, tree, cache, meanwhile)
                 trees.remove(cache)  # before the release is brought to the disk, or it would be too
             ailment = self._ailment(os.path.join(tree, "lib", "node_modules", PACKAGE), version)
             if ailment:
                 raise ReleaseError(f"{PACKAGE} {version} was not installed: {ailment}")
-            self.store.commit(tree, version)
+            self.store.commit(tree, version, digests)
 
     def _activate(self, version: str) -> None:
         self._keep_what_is_replaced()

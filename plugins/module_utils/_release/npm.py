@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shutil
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
 from .._formats.values import check_line
@@ -246,8 +246,10 @@ def resolve_version(npm: Npm, version: str, platform_package: str) -> str:
     return str(package["version"])
 
 
-def install_release(npm: Npm, version: str, platform_package: str, prefix: str, cache: str) -> None:
-    """Installs an exact version in npm's global layout below ``prefix``.
+def install_release(
+    npm: Npm, version: str, platform_package: str, prefix: str, cache: str, meanwhile: Callable[[], None]
+) -> None:
+    """Installs an exact version in npm's global layout below ``prefix``. ``meanwhile`` is called again and again.
 
     Raises NpmError where npm gave up, or gave up the platform package or a file of it, which it says in its log alone.
     """
@@ -262,7 +264,7 @@ def install_release(npm: Npm, version: str, platform_package: str, prefix: str, 
         *_MANNERS,
         f"{PACKAGE}@{version}",
     ]
-    done = _run(npm, arguments)
+    done = _run(npm, arguments, meanwhile)
     if done.rc != 0 or done.timed_out:
         raise _failure(npm, "install", f"{PACKAGE}@{version}", done)
     lost = re.compile(rb"TAR_ENTRY_ERROR|failed optional dependency .*" + re.escape(platform_package.encode()) + rb"\n")
@@ -340,11 +342,11 @@ def _failure(npm: Npm, command: str, spec: str, done: Completed) -> NpmError:
     return NpmError(f"npm {command} {spec}{where} {reason}")
 
 
-def _run(npm: Npm, arguments: Sequence[str]) -> Completed:
+def _run(npm: Npm, arguments: Sequence[str], meanwhile: Callable[[], None] | None = None) -> Completed:
     registry = [f"--registry={npm.registry}", f"--@openai:registry={npm.registry}"] if npm.registry else []
     quiet = ["--loglevel=verbose", "--no-update-notifier", "--no-progress"]
     argv = [npm.path, *arguments, *npm.settings, *registry, *quiet]
-    return run(argv, npm.environment, npm.timeout, umask=0o022, keep_open=npm.keep_open)
+    return run(argv, npm.environment, npm.timeout, umask=0o022, keep_open=npm.keep_open, meanwhile=meanwhile)
 
 
 def _ask(argv: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -66,9 +66,44 @@ class Finding(NamedTuple):
     seen: Mapping[str, File] | None = None
 
 
-def write(root: str) -> Record:
+class Digests:
+    """Contents of a release's files, of which most are known before the last file is there."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], str] = {}
+        self._last: set[tuple[int, ...]] = set()
+
+    def look(self, root: str) -> None:
+        """Reads the files that are as they were at the last look, which was some ticks of the kernel's clock ago: a
+        later write gives them another mtime. Not the one that was written last, which may only be waited for."""
+        files = {}
+        for path in trees.entries(root):
+            with contextlib.suppress(OSError):
+                info = os.lstat(path)
+                if stat.S_ISREG(info.st_mode):
+                    files[_written(info)] = path
+        newest = max((written[-1] for written in files), default=0)
+        for written in self._last.intersection(files).difference(self._known):
+            if written[-1] != newest:
+                with contextlib.suppress(OSError):
+                    self._known[written] = _digest(files[written])
+        self._last = set(files)
+
+    def of(self, path: str, info: os.stat_result) -> str:
+        """That of a file as ``info`` tells of it.
+
+        Raises OSError.
+        """
+        return self._known.get(_written(info)) or _digest(path)
+
+
+def _written(info: os.stat_result) -> tuple[int, ...]:
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def write(root: str, digests: Digests | None = None) -> Record:
     """Notes what a complete release is made of, which nobody else can change."""
-    record = _take(root)
+    record = _take(root, digests or Digests())
     folder = os.path.join(root, FOLDER)
     if not os.path.isdir(folder):
         new_directory(folder, PUBLIC_DIRECTORY)
@@ -206,7 +241,7 @@ def _below(root: str, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
                 yield from _below(root, path)
 
 
-def _take(root: str) -> Record:
+def _take(root: str, digests: Digests) -> Record:
     info = os.lstat(root)
     record = Record([info.st_uid, info.st_gid], [], {}, {})
     directories = []
@@ -217,7 +252,7 @@ def _take(root: str) -> Record:
         elif stat.S_ISLNK(info.st_mode):
             record.links[name] = os.readlink(path)
         else:
-            record.files[name] = File(stat.S_IMODE(info.st_mode), info.st_size, _digest(path), _seen(info))
+            record.files[name] = File(stat.S_IMODE(info.st_mode), info.st_size, digests.of(path, info), _seen(info))
     return record._replace(directories=directories)
 
 

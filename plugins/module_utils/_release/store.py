@@ -177,12 +177,11 @@ class ReleaseStore:
         finally:
             trees.remove(self.staging)
 
-    def commit(self, staged: str, version: str) -> None:
+    def commit(self, staged: str, version: str, digests: record.Digests | None = None) -> None:
         """Makes a staged tree the release ``version``, whole or not at all, also across a power cut. One that is there
-        already is damaged, and replaced."""
+        already is damaged, and replaced. ``digests`` has what is known of its content already."""
         self._detach_platform_package(staged)
-        trees.publish(staged)
-        record.write(staged)
+        trees.publish(staged, lambda: record.write(staged, digests))
         self.put(staged, version)
 
     def put(self, staged: str, version: str) -> None:

@@ -16,7 +16,7 @@ import hashlib
 import os
 from typing import Iterator, NamedTuple, Sequence
 
-from .._host import trees
+from .._host import linux, trees
 from .binary import PACKAGE, Platform
 from .manifest import Manifest, read_manifest
 from .npm_archive import MalformedError, members, open_file, shown
@@ -145,4 +145,5 @@ def _extract(path: str, target: str) -> None:
         with open(file, "xb") as copy:
             for piece in member.content:
                 copy.write(piece)
+                linux.start_writing(copy.fileno())
         os.chmod(file, 0o755 if member.executable else 0o644)
