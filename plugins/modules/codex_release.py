@@ -56,6 +56,8 @@ options:
     description:
       - How many releases that were active before are kept to go back to, besides the active one. The oldest go, but
         none that a process runs. A release that was never active is not counted, and stays.
+      - A release takes about 400 MB. Where the file system can give equal files one room (XFS, Btrfs), releases share
+        that of the few which they have in common.
     type: int
     default: 1
   force:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -227,3 +228,45 @@ def test_the_record_names_all_that_there_is(host: Host) -> None:
     named = {*record["files"], *record["directories"], *record["links"]}
     there = {str(path.relative_to(release.root)) for path in release.root.rglob("*")}
     assert there - named == {"record", "record/release.json"} and named < there
+
+
+class TestShared:
+    """Two releases on a file system that can give equal files one room."""
+
+    @pytest.fixture
+    def place(self, open_dir: Path) -> Iterator[Path]:
+        image, place = open_dir / "image", open_dir / "mounted"
+        place.mkdir()
+        makers = [found for found in map(shutil.which, ("mkfs.xfs", "mkfs.btrfs")) if found]
+        if not makers:
+            pytest.skip("NOT RUN: needs mkfs.xfs or mkfs.btrfs")
+        subprocess.run(["truncate", "-s", "400M", image], check=True)
+        subprocess.run([makers[0], "-q", image], check=True)
+        mounted = subprocess.run(["mount", "-o", "loop", image, place], check=False, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"NOT RUN: needs loop devices: {mounted.stderr.strip()}")
+        place.chmod(0o755)
+        yield place
+        subprocess.run(["umount", place], check=True)
+
+    def test_room_is_all_that_they_share(self, place: Path, files: dict[str, dict[str, object]]) -> None:
+        with Registry([]) as registry:
+            host = Host(place, registry)
+            for version in (OLD, NEW):
+                host.release(version, **files[version])
+        old, new = (next((host.prefix / "releases" / version).rglob("rg")) for version in (OLD, NEW))
+        before = new.stat()
+        for path in (old, new):
+            extents = subprocess.run(["filefrag", "-v", path], check=True, capture_output=True, text=True)
+            assert "shared" in extents.stdout
+        assert host.release(NEW, check=True)["changed"] is False
+
+        overwrite(old)
+        old.chmod(0o777)
+        assert host.release(NEW, **NO_NPM)["changed"] is False
+        assert host.release(OLD, **files[OLD])["changed"]
+        host.release(NEW)
+        assert host.release(OLD, state="absent")["changed"]
+        assert host.release(NEW, **NO_NPM)["changed"] is False
+        assert new.read_bytes() == Path("/bin/sleep").read_bytes()
+        assert new.stat().st_ctime_ns == before.st_ctime_ns

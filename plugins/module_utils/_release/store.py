@@ -182,6 +182,8 @@ class ReleaseStore:
         already is damaged, and replaced. ``digests`` has what is known of its content already."""
         self._detach_platform_package(staged)
         trees.publish(staged, lambda: record.write(staged, digests))
+        for release in self.releases():
+            record.share_room(staged, release.path)
         self.put(staged, version)
 
     def put(self, staged: str, version: str) -> None:
