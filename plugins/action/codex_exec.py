@@ -50,7 +50,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 "leave async out, as a turn takes the time that it needs without it, or give the play strategy: linear"
             )
         try:
-            args = {**_inventory_args(given, task_vars), **self._module_args(given)}
+            args = {**self._inventory_args(given, task_vars), **self._module_args(given)}
             if self._task.async_val and given["live_path"] is not None:
                 raise AnsibleActionFail("live_path: nobody watches an asynchronous task; leave out async, or live_path")
             wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
@@ -101,6 +101,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     def _start(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         started: dict[str, Any] = self._execute_module(MODULE, {**args, "_detach": True}, task_vars=task_vars)
         return started
+
+    def _inventory_args(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The workspace that the inventory alive.codex.workspaces made a host of, unless the task names another place,
+        and the CLI of its worker."""
+        if "codex_workspace" not in task_vars:
+            return {}
+        names = {"codex_path": "codex_cli_bin"}
+        if not (given["workspace"] or given["home"]):
+            names.update(workspace="codex_workspace", root="codex_workspaces_root")
+        args = {option: self._templar.template(task_vars.get(variable)) for option, variable in names.items()}
+        return {option: value for option, value in args.items() if value is not None}
 
     def _module_args(self, given: dict[str, Any]) -> dict[str, Any]:
         """The task's arguments, with what lies on the control node read or copied to the target. The rest is left as it
@@ -221,14 +232,6 @@ def _no_secrets(given: dict[str, Any]) -> dict[str, Any]:
     variables = {name: given[name] for name in ("env", "extra_env") if given[name] is not None}
     blank = {name: {key: type(value)() for key, value in each.items()} for name, each in variables.items()}
     return {"api_key": None, "env": None, "extra_env": None, **blank}
-
-
-def _inventory_args(given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-    """The workspace that the inventory alive.codex.workspaces made a host of, unless the task names another place."""
-    if "codex_workspace" not in task_vars or given["workspace"] or given["home"]:
-        return {}
-    args = {"workspace": task_vars["codex_workspace"], "root": task_vars.get("codex_workspaces_root")}
-    return {name: value for name, value in args.items() if value is not None}
 
 
 def _worker_slot(task_vars: dict[str, Any]) -> contextlib.AbstractContextManager[None]:

@@ -20,9 +20,10 @@ description:
   - Their workspaces are those that the variables of the role P(alive.codex.codex_workspaces#role) name,
     C(codex_workspaces_workspaces), C(codex_workspaces_file), C(codex_workspaces_names) and C(codex_workspaces_removed).
     Variables of the inventory count, with C(group_vars) and C(host_vars) beside its sources; those of a play do not.
-  - Each host has the variables C(codex_workspace), C(codex_worker) and the worker's connection variables, so that
-    M(alive.codex.codex_exec) needs neither O(alive.codex.codex_exec#module:workspace) nor
-    O(alive.codex.codex_exec#module:root).
+  - Each host has the variables C(codex_workspace), C(codex_worker) and the worker's connection variables, and its
+    C(codex_workspaces_root) and C(codex_cli_bin) where the inventory has them, so that M(alive.codex.codex_exec) needs
+    none of O(alive.codex.codex_exec#module:workspace), O(alive.codex.codex_exec#module:root) and
+    O(alive.codex.codex_exec#module:codex_path).
   - The hosts are in the group C(codex_workspaces), and in a group C(codex_workspaces_<worker>) for each worker. They
     are listed with the workers taking turns, so that the forks spread over them. Workers themselves stay as they are;
     plays meant for workers name the workers' group rather than C(all).
@@ -127,8 +128,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
         shared.setdefault("ansible_host", worker.name)
         shared["codex_worker"] = worker.name
         shared["codex_worker_limit"] = self.get_option("limit")
-        if f"{PREFIX}root" in variables:
-            shared[f"{PREFIX}root"] = variables[f"{PREFIX}root"]
+        shared.update((name, variables[name]) for name in (f"{PREFIX}root", "codex_cli_bin") if name in variables)
         for name, value in shared.items():
             inventory.set_variable(group, name, self._templated(worker.name, name, value))
         return [(name, worker.name, group) for name in names]

@@ -92,7 +92,8 @@ options:
     type: path
   codex_path:
     description:
-      - The Codex CLI.
+      - The Codex CLI. On a host of the inventory P(alive.codex.workspaces#inventory), the default is C(codex_cli_bin)
+        of its worker, where that has one.
     type: path
     default: /usr/local/bin/codex
   thread_id:

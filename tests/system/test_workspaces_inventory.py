@@ -97,6 +97,7 @@ def test_every_workspace_of_every_worker_is_a_host(place):
         codex_workspaces_workspaces=[{"name": "d", "uid": 5}, {"name": "gone", "state": "absent"}],
         codex_workspaces_file=f"{place}/more.json",
         ansible_host="{{ inventory_hostname }}.example.com",
+        codex_cli_bin="/opt/{{ inventory_hostname }}/codex",
     )
     (place / "more.json").write_text('[{"name": "e", "uid": 6}]')
     listed = json.loads(call("ansible-inventory", "-i", write(place, inventory, limit=3), "--list"))
@@ -109,6 +110,7 @@ def test_every_workspace_of_every_worker_is_a_host(place):
         "ansible_connection": "local",
         "ansible_host": "w1.example.com",
         "ansible_python_interpreter": TARGET_PYTHON,
+        "codex_cli_bin": "/opt/w1/codex",
         "codex_worker": "w1",
         "codex_worker_limit": 3,
         "codex_workspace": "d",
@@ -251,9 +253,12 @@ def test_turns_fan_out_over_workspaces_within_each_workers_limit(place):
             home.mkdir(parents=True)
         if ROOT:
             os.chown(home, TENANT, TENANT)
-    directory = write(place, workers(place), limit=1)
-    options = json.dumps({"prompt": "hello", "codex_path": f"{place}/codex"})
-    call("ansible", "-i", directory, "-f", "8", "*@*:!c@w2", "-m", "alive.codex.codex_exec", "-a", options)
+    # The CLI is where the variables of the worker say, or those of its workspaces.
+    directory = write(place, workers(place, codex_cli_bin=f"{place}/codex"), limit=1)
+    own = {"codex_cli_bin": "{{ codex_workspaces_root | dirname }}/codex-of-w2"}
+    one(directory, "group_vars/codex_workspaces_w2.yml", own)
+    (place / "codex-of-w2").symlink_to("codex")
+    call("ansible", "-i", directory, "-f", "8", "*@*:!c@w2", "-m", "alive.codex.codex_exec", "-a", "prompt=hello")
     spans = {home: [float((home / when).read_text()) for when in ("began", "ended")] for home in homes}
     assert {(home / "began").stat().st_uid for home in homes} == {TENANT if ROOT else os.getuid()}
     on_w1 = sorted(spans[home] for home in homes[:3])
