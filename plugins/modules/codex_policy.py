@@ -17,8 +17,10 @@ description:
 options:
   state:
     description:
-      - With V(absent), what this module has written goes, and the directory where it is empty then. A file that
-        somebody else wrote stays.
+      - With V(absent), what this module has written goes, what it has replaced comes back where O(backup) kept it, and
+        the directory goes where it is empty then.
+      - A file that somebody else wrote stays. One that was merged with, and that somebody has changed since, keeps that
+        change, and loses the keys that this module has set in it.
     type: str
     choices: [present, absent]
     default: present
@@ -47,7 +49,7 @@ options:
   backup:
     description:
       - Whether a copy is kept, beside the file, of what this module did not write, or of a policy that loses
-        something, before it changes.
+        something, before it changes. O(state=absent) gives it back.
     type: bool
     default: true
   directory:
@@ -93,6 +95,18 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+copies:
+  description: Copies of what was there before that stay, as they are not what was replaced last.
+  returned: with O(state=absent)
+  type: list
+  elements: str
+  sample: [/etc/codex/requirements.toml.replaced-20260301T120000.000000Z]
+given_back:
+  description: Those of RV(files) that are again, or would be, what they were before this module replaced them.
+  returned: with O(state=absent)
+  type: list
+  elements: str
+  sample: [/etc/codex/requirements.toml]
 files:
   description: The files that were changed, or would be, be it that some users could not read them, or change them.
   returned: success
@@ -122,13 +136,18 @@ from ansible_collections.alive.codex.plugins.module_utils._release.policy import
     PolicyError,
     judge,
 )
+from ansible_collections.alive.codex.plugins.module_utils._release.policy_copies import (
+    WayBack,
+    copies_of,
+    name_of_copy,
+    way_back,
+)
 from ansible_collections.alive.codex.plugins.module_utils._release.policy_files import (
     Plan,
     PolicyFile,
     is_closed,
     look,
     plan,
-    without_ours,
     write,
 )
 
@@ -162,14 +181,9 @@ def main() -> None:
             raise ValueError(f"directory {directory} is not safe from other users: {problem}")
         files = [look(os.path.join(directory, name)) for name in FILES]
         if params["state"] == "absent":
-            texts: Mapping[str, str | None] = {
-                file.path: without_ours(file) for file in files if file.text != without_ours(file)
-            }
-            checked = False
-            if not module.check_mode:
-                take_away(directory, texts)
+            texts, told = withdraw(module, files)
         else:
-            texts, checked = provide(module, params, files)
+            texts, told = provide(module, params, files)
     except PolicyError as error:
         module.fail_json(msg=f"nothing was changed, as Codex refuses it: {error}")
     except (LookupError, ValueError) as error:
@@ -186,13 +200,13 @@ def main() -> None:
         }
         for path, text in texts.items()
     ]
-    module.exit_json(changed=bool(texts), checked=checked, files=list(texts), diff=diff)
+    module.exit_json(changed=bool(texts), files=list(texts), diff=diff, **told)
 
 
 def provide(
     module: AnsibleModule, params: dict[str, Any], files: list[PolicyFile]
-) -> tuple[Mapping[str, str | None], bool]:
-    """What was changed, by its path, or would be, and whether the CLI has judged it."""
+) -> tuple[Mapping[str, str | None], dict[str, Any]]:
+    """What was changed, by its path, or would be, and what is told of it: whether the CLI has judged it."""
     directory = params["directory"]
     documents = dict(zip(FILES, (params["config"], params["requirements"])))
     plans = {
@@ -215,7 +229,23 @@ def provide(
             blocked = blocked_at(file.path, user)
             if blocked:
                 module.warn(f"{user} cannot read {file.path}, as {blocked} is closed: chmod a+x {blocked}")
-    return {**({directory: None} if closed else {}), **texts}, checked
+    return {**({directory: None} if closed else {}), **texts}, {"checked": checked}
+
+
+def withdraw(module: AnsibleModule, files: list[PolicyFile]) -> tuple[Mapping[str, str | None], dict[str, Any]]:
+    """What was changed, by its path, or would be, and what is told of it: what is as it was, and which copies stay."""
+    copies = {file: copies_of(file.path) for file in files}
+    ways = {file: way_back(file, copies[file]) for file in files}
+    changed = {file.path: way for file, way in ways.items() if way.text != file.text}
+    gone = {path for way in changed.values() for path in (way.copy, *way.passed)}
+    if not module.check_mode:
+        take_away(module.params["directory"], changed)
+    told = {
+        "checked": False,
+        "copies": [copy.path for each in copies.values() for copy in each if copy.path not in gone],
+        "given_back": [path for path, way in changed.items() if way.copy is not None],
+    }
+    return {path: way.text for path, way in changed.items()}, told
 
 
 def keep(module: AnsibleModule, file: PolicyFile, planned: Plan) -> None:
@@ -227,20 +257,27 @@ def keep(module: AnsibleModule, file: PolicyFile, planned: Plan) -> None:
         return
     kept = "no copy is kept"
     if module.params["backup"] and file.text is not None:
-        kept = "a copy is kept" if module.check_mode else f"it is kept as {module.backup_local(file.path)}"
+        copy = name_of_copy(file.path)
+        kept = "a copy is kept" if module.check_mode else f"it is kept as {copy}"
+        if not module.check_mode:
+            module.preserved_copy(file.path, copy)
     whose = "" if file.ours else ", which this module did not write,"
     goes = f" loses or gets another {abridged(planned.goes)};" if planned.goes else " is replaced;"
     if planned.goes or module.params["existing"] == "replace":
         module.warn(f"{file.path}{whose}{goes} {kept}")
 
 
-def take_away(directory: str, texts: Mapping[str, str | None]) -> None:
-    """Removes the files that are ours, and what is ours from others."""
-    for path, text in texts.items():
-        if text is None:
+def take_away(directory: str, ways: Mapping[str, WayBack]) -> None:
+    """Removes the files that are ours, and what is ours from others, and gives back what they were."""
+    for path, way in ways.items():
+        if way.copy is not None:
+            os.rename(way.copy, path)
+        elif way.text is None:
             os.unlink(path)
         else:
-            write(directory, {path: text})
+            write(directory, {path: way.text})
+        for copy in way.passed:
+            os.unlink(copy)
     with contextlib.suppress(OSError):  # there is something else in it, or no such directory
         os.rmdir(directory)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -329,3 +330,43 @@ def test_what_was_written_goes_and_what_others_wrote_stays(etc):
     assert foreseen["files"] == [str(etc / "config.toml")]
     assert policy(etc, state="absent")["files"] == foreseen["files"]
     assert os.listdir(etc) == ["requirements.toml"]
+
+
+@pytest.mark.parametrize("existing", ["replace", "merge"])
+def test_what_was_replaced_comes_back_byte_for_byte(etc, theirs, existing):
+    theirs.chmod(0o640)
+    for options in (OURS, {"requirements": {"allowed_approval_policies": ["never"]}}):
+        assert policy(etc, existing=existing, **options)["changed"]
+    policy(etc, config={"model": "x"})
+    foreseen = run_module("codex_policy", {"directory": str(etc), "state": "absent"}, check=True)
+    assert theirs.read_text() != THEIRS
+    result = policy(etc, state="absent")
+    assert result["given_back"] == foreseen["given_back"] == [str(theirs)], result
+    assert result["diff"] == foreseen["diff"] and result["diff"][1]["after"].startswith("# security team\n")
+    assert result["files"] == [str(etc / "config.toml"), str(theirs)] and result["copies"] == []
+    assert os.listdir(etc) == [theirs.name]
+    assert theirs.read_text() == THEIRS and theirs.stat().st_mode & 0o777 == 0o640
+    again = policy(etc, state="absent")
+    assert again["changed"] is False and again["given_back"] == []
+
+
+def test_what_somebody_has_changed_since_is_not_undone(etc, theirs):
+    policy(etc, existing="merge", **OURS)
+    theirs.write_text("# changed since\n" + theirs.read_text())
+    result = policy(etc, state="absent")
+    assert result["given_back"] == [] and result["files"] == [str(theirs)], result
+    assert theirs.read_text() == "# changed since\n" + THEIRS
+    copy = next(path for path in etc.iterdir() if path != theirs)
+    assert result["copies"] == [str(copy)] and copy.read_text() == THEIRS
+
+
+def test_of_two_that_were_replaced_the_later_comes_back(etc, theirs):
+    policy(etc, **OURS)
+    theirs.write_text("# written since\n")
+    policy(etc, **OURS)
+    policy(etc, requirements={"allowed_sandbox_modes": ["read-only", "workspace-write"]})  # ours, which is kept too
+    assert len(os.listdir(etc)) == 4
+    result = policy(etc, state="absent")
+    assert theirs.read_text() == "# written since\n" and result["given_back"] == [str(theirs)]
+    assert [Path(path).read_text() for path in result["copies"]] == [THEIRS]
+    assert len(os.listdir(etc)) == 2

@@ -77,7 +77,7 @@ def edit(text: str, config: Mapping[str, Any]) -> Edited:
     """
     wanted = dict(leaves_of(config))
     document = toml_document.parse_toml(text)
-    memory_lines = [span for span in document.comments if text.startswith(_MEMORY, span[0])]
+    memory_lines = _memory_lines(document)
     memory = _recall(text, memory_lines)
     changes: list[KeyChange] = []
     cuts = list(_obsolete(document, wanted, memory, changes))
@@ -94,6 +94,22 @@ def edit(text: str, config: Mapping[str, Any]) -> Edited:
     return Edited(result + _remember(_Memory(set(wanted), tables)), changes)
 
 
+def managed(text: str) -> dict[str, Any]:
+    """The values that ``edit`` has set in a text and that are there, as the mapping that it was given.
+
+    Raises TomlError for a text that is not TOML.
+    """
+    document = toml_document.parse_toml(text)
+    leaves = dict(leaves_of(document.data))
+    config: dict[str, Any] = {}
+    for path in _recall(text, _memory_lines(document)).keys & leaves.keys():
+        below = config
+        for part in path[:-1]:
+            below = below.setdefault(part, {})
+        below[path[-1]] = leaves[path]
+    return config
+
+
 # Memory
 
 
@@ -103,6 +119,10 @@ def _remember(memory: _Memory) -> str:
     noted = json.dumps({"keys": sorted(memory.keys), "tables": sorted(memory.tables)})
     # TOML allows no control character in a comment; JSON lets this one through.
     return f"{_MEMORY}{noted}\n".replace("\x7f", "\\u007f")
+
+
+def _memory_lines(document: Document) -> list[tuple[int, int]]:
+    return [span for span in document.comments if document.text.startswith(_MEMORY, span[0])]
 
 
 def _recall(text: str, spans: Iterable[tuple[int, int]]) -> _Memory:

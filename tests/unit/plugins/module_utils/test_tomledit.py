@@ -146,6 +146,12 @@ class TestRemembering:
         assert body(result) == "".join(f"k{n} = {{}}\n" for n in range(count)) + "z = 1\n"
 
 
+@pytest.mark.parametrize("keys", [[[]], [["a"], ["a", "b"]], [["b"]]])
+def test_a_forged_memory_makes_up_no_value(keys):
+    forged = f"a = 5\n{MARK}{json.dumps({'keys': keys, 'tables': []})}\n"
+    assert toml_edit.managed(forged) in ({}, {"a": 5})
+
+
 def test_a_broken_document_is_refused():
     with pytest.raises(toml_document.TomlError):
         toml_edit.edit("a = \n", {"b": 1})
@@ -233,6 +239,16 @@ def test_a_second_run_changes_nothing(text, config):
 def test_nothing_remains_of_keys_that_were_added_and_are_given_no_longer(text, config):
     assume(valid(text) and not any(related(p, q) for p in flat(tomllib.loads(text)) for q in flat(config)))
     assert edited(edited(text, config), {}) == text
+
+
+@given(documents, configs)
+def test_what_was_given_can_be_read_again(text, config):
+    assume(valid(text))
+    read = flat(toml_edit.managed(edited(text, config)))
+    assert {path: value for path, value in read.items() if value != {}} == {
+        path: value for path, value in flat(config).items() if value != {}
+    }
+    assert toml_edit.managed(text) == {}
 
 
 @given(documents, configs, configs)
