@@ -154,3 +154,12 @@ def stub() -> Iterator[ResponsesStub]:
 
     with ResponsesStub() as running:
         yield running
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """An empty directory for workspaces, as a worker has it."""
+    from support.sessions import workspaces_root
+
+    with workspaces_root() as path:
+        yield path

@@ -14,17 +14,11 @@ import uuid
 from pathlib import Path
 
 import pytest
-from support.sessions import DAY, Workspace, gone, prune, workspaces_root
+from support.sessions import DAY, Workspace, gone, prune
 
 pytestmark = pytest.mark.root
 TRIALS = int(os.environ.get("ALIVE_TRIALS", "30"))
 LEVELS = [".codex", ".codex/sessions", ".codex/sessions/2026", ".codex/sessions/2026/01", ".codex/sessions/2026/01/02"]
-
-
-@pytest.fixture
-def root():
-    with workspaces_root() as path:
-        yield path
 
 
 def plant(workspace: Workspace, days: float = 40, name: str = "", directory: str = LEVELS[-1]) -> Path:

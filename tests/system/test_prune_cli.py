@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_upkeep
 from support.packages import native_codex
-from support.sessions import DAY, Workspace, gone, prune, workspaces_root
+from support.sessions import DAY, Workspace, gone, prune
 from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import wait_until
 
@@ -31,12 +31,6 @@ def stub():
 def version(request):
     """The CLI that makes the sessions."""
     return request.param
-
-
-@pytest.fixture
-def root():
-    with workspaces_root() as path:
-        yield path
 
 
 def start_turn(workspace, stub, *arguments, prompt):

@@ -15,19 +15,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import lineage, prune_home
-from support.sessions import DAY, Workspace, gone, prune, workspaces_root
+from support.sessions import DAY, Workspace, gone, prune
 from support.stub import ResponsesStub
 
 pytestmark = pytest.mark.root
 NOW = time.time()
 ENTRY = struct.Struct("<HHi")
 DIRECTORY = ".codex/sessions/2026/01/02"
-
-
-@pytest.fixture
-def root():
-    with workspaces_root() as path:
-        yield path
 
 
 @pytest.fixture

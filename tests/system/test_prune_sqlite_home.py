@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import sqlite_home
 from support.packages import native_codex
-from support.sessions import Workspace, gone, prune, workspaces_root
+from support.sessions import Workspace, gone, prune
 from support.settings import usual_umask
 from support.stub import FAKE_KEY, ResponsesStub
 
@@ -22,12 +22,6 @@ pytestmark = pytest.mark.root
 def stub():
     with ResponsesStub() as server:
         yield server
-
-
-@pytest.fixture
-def root():
-    with workspaces_root() as path:
-        yield path
 
 
 @pytest.fixture(params=["0.169.0", "0.171.0"])

@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_delete
 from support.packages import native_codex
-from support.sessions import Workspace, gone, prune, workspaces_root
+from support.sessions import Workspace, gone, prune
 from support.stub import ResponsesStub
 
 pytestmark = pytest.mark.root
@@ -21,12 +21,6 @@ SAID = re.compile(r".*: codex: (\d+) sessions? that should have gone did not: .*
 def stub():
     with ResponsesStub() as server:
         yield server
-
-
-@pytest.fixture
-def root():
-    with workspaces_root() as path:
-        yield path
 
 
 @pytest.fixture(params=["0.169.0", "0.171.0"])

@@ -29,7 +29,7 @@ def keep_replaced(store: ReleaseStore) -> Iterator[str]:
     What is to be given back is kept under its own name. A link that is found when something is kept already does not
     take its place, and is kept under a number, as an older file is when a newer one comes.
     """
-    if os.path.lexists(store.bin) and not _is_ours(store, store.bin):
+    if os.path.lexists(store.bin) and not is_ours(store, store.bin):
         kept = os.path.join(store.replaced, os.path.basename(store.bin))
         public_directories(store.replaced)
         if os.path.islink(store.bin):
@@ -45,7 +45,7 @@ def keep_replaced(store: ReleaseStore) -> Iterator[str]:
             trees.link_or_copy(store.bin, kept)
             yield f"{store.bin} was a file that no release had put there; it is kept as {kept}"
     for tree in store.trees():
-        if os.path.lexists(tree) and not _is_ours(store, tree) and not _is_noted(store, tree):
+        if os.path.lexists(tree) and not is_ours(store, tree) and not _is_noted(store, tree):
             public_directories(store.replaced)
             kept = _free(os.path.join(store.replaced, "tree"))
             try:
@@ -84,7 +84,7 @@ def give_back(store: ReleaseStore) -> Iterator[tuple[str, str]]:
     with contextlib.suppress(FileNotFoundError):
         for name in sorted(os.listdir(folder)):
             tree, version = unquote(name), os.readlink(os.path.join(folder, name))
-            if os.path.islink(tree) and _is_ours(store, tree):
+            if os.path.islink(tree) and is_ours(store, tree):
                 if os.path.isdir(store.path(version)):
                     _plain_again(store, tree, version)
                     yield tree, ""
@@ -95,12 +95,12 @@ def give_back(store: ReleaseStore) -> Iterator[tuple[str, str]]:
                     )
             trees.remove(os.path.join(folder, name))
     kept = os.path.join(store.replaced, os.path.basename(store.bin))
-    if not os.path.lexists(kept) or (os.path.lexists(store.bin) and not _is_ours(store, store.bin)):
+    if not os.path.lexists(kept) or (os.path.lexists(store.bin) and not is_ours(store, store.bin)):
         return
     if os.path.islink(kept):
         target = os.readlink(kept)
         led_to = os.path.join(os.path.dirname(store.bin), target)
-        if os.path.exists(led_to) and not _is_ours(store, led_to):  # npm's link leads to us as long as its tree does
+        if os.path.exists(led_to) and not is_ours(store, led_to):  # npm's link leads to us as long as its tree does
             trees.place_link(store.bin, target)
             yield store.bin, ""
         else:
@@ -129,6 +129,6 @@ def _plain_again(store: ReleaseStore, tree: str, version: str) -> None:
     trees.remove(copy)
 
 
-def _is_ours(store: ReleaseStore, path: str) -> bool:
+def is_ours(store: ReleaseStore, path: str) -> bool:
     """Whether a path leads into a release of ours."""
     return os.path.realpath(path).startswith(os.path.join(os.path.realpath(store.prefix), "releases", ""))

@@ -15,7 +15,7 @@ import os
 from typing import NamedTuple
 
 from .._host import trees
-from .replaced import give_back
+from .replaced import give_back, is_ours
 from .store import ReleaseError, ReleaseStore
 
 _OURS = ("releases", "staging", "npm-root", "rollback", "replaced", "lock")
@@ -50,7 +50,7 @@ def uninstall(store: ReleaseStore, force: bool, timeout: float, check: bool) -> 
             else:
                 given_back.append(path)
         for path in (store.bin, *store.trees()):
-            if os.path.islink(path) and _leads_into(path, store.prefix):
+            if os.path.islink(path) and is_ours(store, path):
                 os.unlink(path)
                 if path != store.bin:
                     with contextlib.suppress(OSError):  # something else of @openai is there
@@ -74,8 +74,3 @@ def _refuse_in_use(store: ReleaseStore, force: bool) -> None:
             f"{sum(users.values())} process(es) run {shown}, turns perhaps, and nothing was removed: wait for them to "
             "end, or set force, with which what they start from now on fails"
         )
-
-
-def _leads_into(path: str, prefix: str) -> bool:
-    target = os.path.join(os.path.dirname(path), os.readlink(path))
-    return os.path.normpath(target).startswith(os.path.join(prefix, "releases", ""))
