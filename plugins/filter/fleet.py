@@ -48,7 +48,8 @@ def _problems(result: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def deployed(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a host: ``name``, ``version``, and in ``changed`` the parts of a deploy that changed something."""
+    """A row a host: ``name``; ``version``, null where there is no binary; and in ``changed`` the parts of a deploy that
+    changed something."""
     rows = []
     for host in hosts:
         changed = [
@@ -56,7 +57,8 @@ def deployed(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) ->
             for part, names in PARTS.items()
             if any(_registered(hostvars, host, name).get("changed") for name in names)
         ]
-        version = _registered(hostvars, host, "codex_validated").get("version")
+        validated = _registered(hostvars, host, "codex_validated")
+        version = validated.get("version") if validated else "not looked at"  # tags leave it out
         rows.append({"name": host, "version": version, "changed": ", ".join(changed)})
     return rows
 

@@ -26,11 +26,17 @@ def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
 
 def test_a_deploy_is_told_by_its_parts():
     hostvars = {
-        "new": {"codex_cli_released": {"changed": True}, "codex_prune_job": {"changed": True}},
+        "new": {
+            "codex_cli_released": {"changed": True},
+            "codex_prune_job": {"changed": True},
+            "codex_validated": {"version": None},
+        },
+        "in part": {"codex_prune_job": {"changed": True}},
         "same": {"codex_cli_released": {"changed": False}, "codex_validated": {"version": "0.171.0"}},
     }
     assert deployed(hostvars, hostvars) == [
         {"name": "new", "version": None, "changed": "release, pruner"},
+        {"name": "in part", "version": "not looked at", "changed": "pruner"},
         {"name": "same", "version": "0.171.0", "changed": ""},
     ]
 
