@@ -170,7 +170,7 @@ def test_ten_thousand_changes_are_told_in_little():
 
 
 def test_ten_thousand_failures_are_told_in_little():
-    failures = {**{f"ws-{n:05d}": "disk full" for n in range(10_000)}, "odd": "is a FIFO"}
+    failures = {"odd": "is a FIFO", **{f"ws-{n:05d}": "disk full" for n in range(10_000)}}
     text = report.failure_text(failures, 12_000, 5)
     assert text == (
         "10001 of 12000 workspaces failed, and stopped no other: 5 changed."
