@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from support.debs import archive
@@ -91,8 +94,15 @@ def test_the_control_node_downloads_once_for_all_with_a_token_that_nobody_sees(f
     assert f"{NEW} would be sent to two" in told and all(changes.values())
     assert fleet.downloads() == [] and not (fleet.root / "one").exists()
 
-    told, changes = fleet.play("latest", "-vvv")
-    assert all(changes.values()), told
+    left, sent_to_now = (Path(tempfile.mkdtemp(prefix="alive-codex-release-", dir="/var/tmp")) for _place in range(2))
+    os.utime(left, (0, 0))
+    try:
+        told, changes = fleet.play("latest", "-vvv")
+        assert all(changes.values()), told
+        assert not left.exists() and sent_to_now.exists()
+    finally:
+        for place in (left, sent_to_now):
+            shutil.rmtree(place, ignore_errors=True)
     assert fleet.says() == {f"codex-cli {NEW}\n"}
     assert [name.count(NEW) for name in fleet.downloads()] == [1, 1]
     assert TOKEN not in told
