@@ -70,6 +70,20 @@ def test_a_roles_readme_names_no_variable_that_is_gone(role):
     assert named - load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"].keys() == set()
 
 
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_no_as_text_is_no(role):
+    """What is typed after -e is a text, and any text is true. A module reads it as its option; an expression has to."""
+    defaults = r"(?: \| default\([^()]*\))*"
+    switches = [name for name, about in role_options(role.name).items() if about["type"] == "bool"]
+    assert switches
+    for path in [*role.glob("*/*.yml"), *role.glob("templates/*"), *(CHECKOUT / "playbooks").glob("*.yml")]:
+        text = re.sub(r"#.*", "", path.read_text())
+        for name in switches if path.parent.name not in ("defaults", "meta") else []:
+            used = len(re.findall(rf"\b{name}\b(?!:|=)", text))
+            read = len(re.findall(rf"\{{\{{ {name}{defaults} \}}\}}\"?$|\b{name}{defaults} \| bool\b", text, re.M))
+            assert used == read, f"{path.relative_to(CHECKOUT)}: {name} | bool"
+
+
 def options_in(spec: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every option, those of options too."""
     for name, about in spec.items():
