@@ -64,6 +64,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
     "new": {
         "test_exec_limits.py": "what the kernel does for a turn",
         "test_exec_mitogen.py": "Mitogen comes with the ansible-core that it supports",
+        "test_documented_commands.py": "what it runs, other tests vary",
         "test_examples.py": "what it runs, other tests vary",
         "test_fleet.py": "the test hosts have a Python and a umask of their own, and packages stand in for the CLI",
         "test_hosts.py": "the test hosts have a Python and a umask of their own",

@@ -1,5 +1,5 @@
 """What the modules show as EXAMPLES, run as it is shown, one task after the other, on a copy of this machine that is
-thrown away: its own file systems below, all that is written in memory."""
+thrown away."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from support.documentation import MODULES, examples
+from support.machines import on_a_copy
 from support.packages import native_codex
 from support.plays import LOCAL
 from support.registry import Registry
@@ -23,15 +24,6 @@ from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import DEFAULTS
 
 pytestmark = pytest.mark.root
-MACHINE = """
-set -eu
-mount -t tmpfs -o mode=755 tmpfs "$1"
-mkdir -m 755 "$1/upper" "$1/work" "$1/root"
-mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
-for place in proc dev sys; do mount --rbind "/$place" "$1/root/$place"; done
-shift
-exec chroot "$@"
-"""
 VERSIONS = ("0.160.0", "0.171.0", "0.172.0")
 CODEX = "/usr/local/bin/codex"
 # The tasks that bring the machine into the state that a module's examples begin with.
@@ -100,15 +92,13 @@ def test_examples_run_as_shown(module: str, tmp_path: Path, registry: Registry, 
     }
     (tmp_path / "play.json").write_text(json.dumps([play]))
     (tmp_path / "machine").mkdir()
-    unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MACHINE, "sh", str(tmp_path / "machine")]
     playbook = [
         str(Path(sys.executable).with_name("ansible-playbook")),
         "-i",
         "localhost,",
         str(tmp_path / "play.json"),
     ]
-    done = subprocess.run(
-        [*unshare, f"{tmp_path}/machine/root", *playbook], capture_output=True, text=True, timeout=300, check=False
-    )
+    argv = on_a_copy(tmp_path / "machine", *playbook)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("TASK [") == len(before) + len(tasks)

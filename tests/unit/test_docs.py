@@ -10,20 +10,15 @@ import re
 import shlex
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from support.documentation import CHECKOUT, MODULES, ROLES, documented_options, role_options
+from support.pages import COMMANDS, PAGES, code
 from support.surroundings import CORES, TARGETS
 
-PAGES = sorted(
-    path
-    for pattern in ("*.md", "docs/*.md", "roles/*/README.md", "tests/README.md", "playbooks/*.yml")
-    for path in CHECKOUT.glob(pattern)
-)
 PROGRAMS = {
     *(
         "ansible",
@@ -41,49 +36,10 @@ PROGRAMS = {
 PLAYBOOKS = {path.stem for path in (CHECKOUT / "playbooks").glob("*.yml")}
 
 
-def code(path: Path) -> list[tuple[str, str]]:
-    """Blocks of code with their language, none for those that are indented only, and comments of a playbook."""
-    text = path.read_text()
-    if path.suffix == ".yml":
-        return [("", "\n".join(re.findall(r"^#   ((?:ansible|make)\b.+)", text, re.M)))]
-    fenced = re.findall(r"^( *)```(\w*)\n(.*?)^ *```", text, re.M | re.S)
-    rest = re.sub(r"^ *```\w*\n.*?^ *```", "", text, flags=re.M | re.S)
-    # Below an item of a list, what is indented so far is its text.
-    plain = re.findall(
-        r"(?:(?<=\n\n)|^)((?:    .+\n?)+)", re.sub(r"^(?:[-*]|\d\.) .*(?:\n  .*)*", "", rest, flags=re.M)
-    )
-    return [
-        *((language or "text", textwrap.dedent(body)) for _indent, language, body in fenced),
-        *(("", body) for body in plain),
-    ]
-
-
-def commands(path: Path) -> list[str]:
-    found = []
-    for language, body in code(path):
-        text = re.sub(r"\\\n\s*", " ", body)
-        for line in text.splitlines():
-            line = line.strip()
-            if language == "console":
-                line = line[2:] if line.startswith("$ ") else ""
-            elif language:
-                continue
-            if line:
-                found.append(line)
-    return found
-
-
-COMMANDS = sorted({(str(path.relative_to(CHECKOUT)), line) for path in PAGES for line in commands(path)})
-
-
 def parts(line: str) -> list[list[str]]:
     """The words of each command of a line, without comments."""
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError:  # its last argument goes on in the next line
-        words = shlex.split(line.partition(" -a '")[0])
     found: list[list[str]] = [[]]
-    for word in words:
+    for word in shlex.split(line, comments=True):
         if word in ("&&", "|"):
             found.append([])
         else:
