@@ -21,13 +21,11 @@ LOOKS = ("codex_cli_preflight", "codex_workspaces_foreseen")
 
 def preflight_problems(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """``[{"name": host, "check": word, "text": sentence}]``, from the preflight of each host."""
-    found = []
+    found: list[dict[str, str]] = []
     for host in hosts:
         for look in LOOKS:
-            result = _registered(hostvars, host, look)
-            found += [{"name": host, **problem} for problem in _problems(result)]
-            if result.get("unreachable"):
-                break  # once is enough
+            told = [{"name": host, **problem} for problem in _problems(_registered(hostvars, host, look))]
+            found += [problem for problem in told if problem not in found]  # once is enough
     return found
 
 

@@ -8,11 +8,13 @@ from ansible_collections.alive.codex.plugins.filter.fleet import deployed, handm
 def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
     owners = [{"workspaces": ["acme", "globex"], "msg": ".: belongs to UID 7"}]
     gone = {"unreachable": True, "msg": "no route"}
+    wrong = {"failed": True, "msg": "Task failed: Incorrect sudo password"}
     hostvars = {
         "fine": {"codex_cli_preflight": {"problems": []}, "codex_workspaces_foreseen": {"failures": []}},
         "full": {"codex_cli_preflight": {"problems": [{"check": "space", "text": "make room"}]}},
         "gone": dict.fromkeys(("codex_cli_preflight", "codex_workspaces_foreseen"), gone),
         "locked": {"codex_cli_preflight": {"failed": False, "msg": "Missing sudo password"}},
+        "refused": dict.fromkeys(("codex_cli_preflight", "codex_workspaces_foreseen"), wrong),
         "changed": {"codex_cli_preflight": {"problems": []}, "codex_workspaces_foreseen": {"failures": owners}},
         "skipped": {"codex_workspaces_foreseen": {"skipped": True, "msg": "conditional"}},
     }
@@ -20,6 +22,7 @@ def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
         {"name": "full", "check": "space", "text": "make room"},
         {"name": "gone", "check": "reach", "text": "no route"},
         {"name": "locked", "check": "start", "text": "Missing sudo password"},
+        {"name": "refused", "check": "start", "text": "Task failed: Incorrect sudo password"},
         {"name": "changed", "check": "owners", "text": "acme, globex: .: belongs to UID 7"},
     ]
 
