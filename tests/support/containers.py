@@ -19,7 +19,7 @@ from pathlib import Path
 from support import rootfs
 from support.hosts import BARE, Fleet, Host, await_line, run
 
-IMAGE = "debian:{suite}-slim"
+IMAGES = {"debian": "debian:{suite}-slim", "ubuntu": "ubuntu:{suite}"}
 SUITE = "bookworm"
 DOCKERFILE = """\
 FROM {image}
@@ -73,14 +73,16 @@ class ContainerFleet(Fleet):
             if f"{self._id}-{name}" in running
         }
 
-    def _build_roots(self, kinds: set[str], suite: str) -> dict[str, str]:
-        tag = f"alive-codex-test-{suite or SUITE}"
-        text = DOCKERFILE.format(image=IMAGE.format(suite=suite or SUITE), packages=" ".join(rootfs.PACKAGES))
+    def _build_root(self, kind: str, suite: str) -> str:
+        suite = suite or SUITE
+        tag = f"alive-codex-test-{suite}"
+        image = IMAGES["ubuntu" if suite in rootfs.UBUNTU else "debian"].format(suite=suite)
         build = [engine(), "build", "--quiet", "--network", "host", "--file", "-", "--tag"]
+        text = DOCKERFILE.format(image=image, packages=" ".join(rootfs.PACKAGES))
         run(*build, tag, str(rootfs.RECIPE), stdin=text)
-        if "node" in kinds:
-            run(*build, f"{tag}-node", str(rootfs.node()), stdin=f"FROM {tag}\nCOPY . /\n")
-        return {kind: f"{tag}-{kind}" if kind else tag for kind in kinds}
+        if kind:
+            run(*build, f"{tag}-{kind}", str(rootfs.node()), stdin=f"FROM {tag}\nCOPY . /\n")
+        return f"{tag}-{kind}" if kind else tag
 
     def _build_bridge(self, network: ipaddress.IPv4Network) -> None:
         options = ["--internal", "--label", self._id, "--subnet", str(network), "--gateway", str(network[1])]

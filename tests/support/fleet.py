@@ -18,7 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import containers
 from support.containers import ContainerFleet
-from support.hosts import Fleet, why_not
+from support.hosts import Fleet, Spec, why_not
 
 
 def ancestor(words: list[str]) -> int:
@@ -32,19 +32,27 @@ def ancestor(words: list[str]) -> int:
     return 0
 
 
+def had(fleet: Fleet, spec: Spec) -> bool:
+    reason = fleet.can_have(spec.suite)
+    if reason:
+        print(f"NOT RUN on {spec.name}: {reason}", flush=True)
+    return not reason
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Starts and stops real Debian hosts, reached over SSH.")
     parser.add_argument("--fleet", default="manual", help="which of this checkout's fleets; default: %(default)s")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start fresh hosts in place of those of before")
-    up.add_argument("--suite", default="", help="release of Debian; default: this machine's own")
+    up.add_argument("--suite", default="", help="release of Debian or Ubuntu; default: this machine's own")
     up.add_argument(
         "--within",
         default="",
         metavar="COMMAND",
         help="stop them when the process above this one ends whose command line has these words",
     )
-    up.add_argument("names", nargs="+", metavar="NAME[:node]")
+    up.add_argument("--available", action="store_true", help="leave out, and say so, what no mirror has a release for")
+    up.add_argument("names", nargs="+", metavar="NAME[:node][@SUITE]")
     commands.add_parser("check", help="say why this machine cannot have hosts (and fail), or nothing")
     commands.add_parser("down", help="stop them and remove whatever they left")
     commands.add_parser("list", help="name, address, PID 1 and root directory of each that runs")
@@ -61,7 +69,8 @@ def main() -> None:
     reason = why_not()
     fleet = ContainerFleet(options.fleet) if reason and not containers.why_not() else Fleet(options.fleet)
     if options.command == "up":
-        fleet.up(options.names, options.suite, ancestor(options.within.split()))
+        names = [name for name in options.names if not options.available or had(fleet, Spec.parse(name, options.suite))]
+        fleet.up(names, options.suite, ancestor(options.within.split()))
     elif options.command == "check":
         sys.exit(f"{reason}; {containers.why_not()}" if reason and containers.why_not() else None)
     elif options.command == "down":

@@ -52,6 +52,21 @@ ENVIRONMENT = {
 BARE = ["env", "-i", *(f"{name}={value}" for name, value in ENVIRONMENT.items())]
 
 
+class Spec(NamedTuple):
+    """A host to be: ``NAME``, or ``NAME:node`` with Node.js and npm; ``@SUITE`` after it for a release of its own."""
+
+    name: str
+    kind: str
+    suite: str
+
+    @classmethod
+    def parse(cls, text: str, suite: str = "") -> Spec:
+        """Reads one that is of ``suite`` where it names none."""
+        host, _at, own = text.partition("@")
+        name, _colon, kind = host.partition(":")
+        return cls(name, kind, own or suite)
+
+
 class Host(NamedTuple):
     """A running host. ``pid`` is its PID 1 as this machine sees it, ``link`` this machine's end of its cable."""
 
@@ -128,11 +143,13 @@ class Fleet:
     def up(self, names: Sequence[str], suite: str = "", owner: int = 0) -> None:
         """Starts fresh hosts in place of those of before; returns once all of them answer to SSH.
 
-        ``NAME:node`` has Node.js and npm, ``NAME`` neither. ``suite`` is another release of Debian than the machine's.
-        They are stopped when the process ``owner`` ends; without one they stay until ``down``.
+        ``names`` are as Spec reads them, ``suite`` another release of Debian or Ubuntu than the machine's. They are
+        stopped when the process ``owner`` ends; without one they stay until ``down``.
+
+        Raises LookupError where no mirror has a release.
         """
-        specs = [name.partition(":")[::2] for name in names]
-        roots = self._build_roots({kind for _name, kind in specs}, suite)
+        specs = [Spec.parse(name, suite) for name in names]
+        roots = {kind: self._build_root(*kind) for kind in sorted({spec[1:] for spec in specs})}
         with self._locked(), usual_umask():
             self._down()
             self.state.mkdir(parents=True)
@@ -140,9 +157,9 @@ class Fleet:
                 self.serve([sys.executable, str(CLI), "--fleet", self.state.name, "keep", str(owner)])
             try:
                 network = self._claim_network()
-                addresses = {name: str(network[10 + number]) for number, (name, _ignored) in enumerate(specs, 1)}
+                addresses = {spec.name: str(network[10 + number]) for number, spec in enumerate(specs, 1)}
                 self._write_access(addresses, str(network[1]))
-                self._start({name: roots[kind] for name, kind in specs})
+                self._start({spec.name: roots[spec[1:]] for spec in specs})
             except BaseException:
                 self._down()
                 raise
@@ -204,11 +221,19 @@ class Fleet:
         found = json.loads(run("ip", "-json", "link"))
         return [link["ifname"] for link in found if link["ifname"].startswith(self._id)]
 
-    def _build_roots(self, kinds: set[str], suite: str) -> dict[str, str]:
-        """What each kind of host starts from: the lower directories of its root."""
+    def can_have(self, suite: str) -> str:
+        """Why hosts cannot be of this release, or nothing where they can. It is built then."""
+        try:
+            self._build_root("", suite)
+        except LookupError as error:
+            return str(error)
+        return ""
+
+    def _build_root(self, kind: str, suite: str) -> str:
+        """What a kind of host starts from: the lower directories of its root."""
         install_tools()
         debian = str(rootfs.debian(suite))
-        return {kind: f"{rootfs.node()}:{debian}" if kind else debian for kind in kinds}
+        return f"{rootfs.node()}:{debian}" if kind else debian
 
     def _claim_network(self) -> ipaddress.IPv4Network:
         """The first network from this fleet's number on that no route of the machine uses, with a bridge on it."""

@@ -32,7 +32,7 @@ KEYRINGS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}
 
 
 class Mirror(NamedTuple):
-    """Where the machine's apt gets its release from."""
+    """Where a release comes from. Without a ``url`` it is where debootstrap looks by itself."""
 
     suite: str
     url: str
@@ -56,9 +56,8 @@ def machine_mirror() -> Mirror:
 
 
 def mirror_for(suite: str) -> Mirror:
-    """The mirror of another release. One of the other distribution is looked for beside that of this machine's.
-
-    Raises LookupError where it is not there.
+    """The mirror of another release: this machine's own, or what lies beside it for the other distribution, or else
+    debootstrap's.
     """
     own = machine_mirror()
     if not suite or suite == own.suite:
@@ -69,7 +68,8 @@ def mirror_for(suite: str) -> Mirror:
     try:
         urllib.request.urlopen(f"{url.rstrip('/')}/dists/{suite}/Release", timeout=30).close()
     except OSError as error:
-        raise LookupError(f"this machine's mirror has no {suite}: {url}: {error}") from None
+        print(f"This machine's mirror has no {suite}: {url}: {error}", flush=True)
+        url = ""
     keys = Path(f"/usr/share/keyrings/{wanted}-archive-keyring.gpg")
     if not keys.exists():
         subprocess.run(["apt-get", "--quiet", "update"], check=True, stdout=subprocess.DEVNULL)
@@ -80,14 +80,23 @@ def mirror_for(suite: str) -> Mirror:
 
 
 def debian(suite: str = "") -> Path:
-    """The root of a Debian (or Ubuntu) worker without Node.js: ``suite``, or the machine's own release."""
+    """The root of a Debian (or Ubuntu) worker without Node.js: ``suite``, or the machine's own release.
+
+    Raises LookupError where no mirror has it.
+    """
     suite = suite or machine_mirror().suite
     recipe = "".join(path.read_text() for path in (BOOTSTRAP, RECIPE / "prepare.sh", RECIPE / "init.py"))
     key = hashlib.sha256("\n".join((suite, *PACKAGES, recipe)).encode()).hexdigest()[:12]
 
     def build(root: Path) -> None:
         print(f"Building a {suite} root file system, once; about a minute", flush=True)
-        _bootstrap(root, suite, mirror_for(suite).url)
+        mirror = mirror_for(suite)
+        try:
+            _bootstrap(root, suite, mirror.url)
+        except RuntimeError as error:
+            if mirror.url:
+                raise
+            raise LookupError(f"no mirror that this machine reaches has {suite}: {error}") from None
 
     return _cached(f"{suite}-{key}", build)
 
@@ -117,10 +126,13 @@ def _cached(name: str, build: Callable[[Path], None]) -> Path:
         if not root.exists():
             staging = root.with_name(f".staging-{name}")
             subprocess.run(["rm", "-rf", "--one-file-system", staging], check=True)
-            with usual_umask():
-                staging.mkdir()
-                build(staging)
-            staging.rename(root)
+            try:
+                with usual_umask():
+                    staging.mkdir()
+                    build(staging)
+                staging.rename(root)
+            finally:
+                subprocess.run(["rm", "-rf", "--one-file-system", staging], check=True)
     return root
 
 
@@ -131,7 +143,7 @@ def _bootstrap(root: Path, suite: str, url: str) -> None:
     unshare += ["--pid", "--mount", "--propagation", "private"]
     with log.open("wb") as output:
         done = subprocess.run(
-            [*unshare, "sh", BOOTSTRAP, root, suite, url, ",".join(PACKAGES)],
+            [*unshare, "sh", BOOTSTRAP, root, suite, url, ",".join(PACKAGES), "gutsy" if suite in UBUNTU else "sid"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -139,5 +151,5 @@ def _bootstrap(root: Path, suite: str, url: str) -> None:
         )
     if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-        raise RuntimeError(f"building {suite} from {url} ended with {done.returncode}; {log} ends so:\n{tail}")
+        raise RuntimeError(f"building {suite} ended with {done.returncode}; {log} ends so:\n{tail}")
     log.unlink()

@@ -114,3 +114,14 @@ def test_starting_again_replaces_what_an_interrupted_start_left() -> None:
     finally:
         fleet.down()
     assert left_on_the_machine(fleet) == []
+
+
+def test_a_host_whose_release_no_mirror_has_is_left_out_with_the_reason() -> None:
+    fleet = hosts.Fleet("test-hosts-none")
+    start = [sys.executable, str(hosts.CLI), "--fleet", fleet.state.name, "up", "--available", "only", "never@nosuch"]
+    try:
+        said = subprocess.run(start, check=True, capture_output=True, text=True).stdout
+        assert "NOT RUN on never: no mirror that this machine reaches has nosuch" in said
+        assert set(fleet.hosts) == {"only"}
+    finally:
+        fleet.down()
