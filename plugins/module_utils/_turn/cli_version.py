@@ -10,7 +10,7 @@ import time
 
 from .._formats.version import printed_version
 from .._host.access import changeable
-from .._host.process import bare_environment
+from .._host.process import bare_environment, run
 from .child import Command, start
 from .supervise import Caller, supervise
 from .tenant import Tenant
@@ -23,6 +23,23 @@ VERSION_BYTES = 64 * 1024
 def cli_version(codex_path: str, tenant: Tenant) -> str | None:
     """The CLI's version, None where it cannot be had. A program that is not root's alone is held as a turn is."""
     runner = tenant.runner()
+    argv = [codex_path, "--version"]
+    env = bare_environment(runner, tenant.home or runner.home or "/")
+    try:
+        if tenant.identity is not None and any(changeable(codex_path, ())):
+            printed = _printed_by_theirs(Command(argv, env, cwd="/", identity=runner, umask=0o077, contained=True))
+        else:
+            printed = run(argv, env, VERSION_SECONDS, tenant.identity).stdout
+    except (OSError, ValueError):  # ValueError: a NUL in its path
+        return None
+    return printed_version(printed.decode("utf-8", "replace"))
+
+
+def _printed_by_theirs(command: Command) -> bytes:
+    """What a tenant's program prints, as far as somebody should look at it.
+
+    Raises as ``start``.
+    """
     deadline = time.monotonic() + VERSION_SECONDS
     printed = b""
 
@@ -35,20 +52,5 @@ def cli_version(codex_path: str, tenant: Tenant) -> str | None:
         left = deadline - time.monotonic()
         return ("timeout" if left <= 0 else None), max(left, 0)
 
-    try:
-        theirs = tenant.identity is not None and any(changeable(codex_path, ()))
-    except (OSError, ValueError):  # ValueError: a NUL in its path
-        return None
-    command = Command(
-        argv=[codex_path, "--version"],
-        env=bare_environment(runner, tenant.home or runner.home or "/"),
-        cwd="/",
-        identity=tenant.identity,
-        umask=0o077,
-        contained=theirs,
-    )
-    try:
-        supervise(start(command), Caller(take, lambda _chunk: None, tend))
-    except OSError:
-        return None
-    return printed_version(printed.decode("utf-8", "replace"))
+    supervise(start(command), Caller(take, lambda _chunk: None, tend))
+    return printed

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import sys
 from typing import Any, Callable, Sequence
 
 from .._host import access
@@ -39,6 +40,9 @@ def start_turn(options: TurnOptions, detach: bool, verbose: bool) -> tuple[dict[
 
     Raises CannotRun.
     """
+    if "mitogen.core" in sys.modules:
+        from . import run  # noqa: F401  # a fork cannot have Mitogen fetch it
+
     directory = lease.make_directory(access.temporary_directory())
     try:
         turn = prepare(options, directory)
