@@ -386,7 +386,10 @@ def test_two_turns_of_one_workspace_do_not_end_each_others_processes(
 
     wait_until(lambda: b"sleep\x004731\x00" in sleepers(), 30)
     # The pruner asks the host's /proc what is in use, and whether a process means the same by a path.
-    assert UID in open_names(re.compile(r"/\.codex/sessions/.*/rollout-")) and all(map(shares_root, of_tenant()))
+    assert UID in open_names(re.compile(r"/\.codex/sessions/.*/rollout-"))
+    for pid in of_tenant():
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+            assert shares_root(pid)
     second = isolated(lambda: turn(prompt="[[say:beside]]", **options))
     assert (second["status"], second["final_response"]) == ("completed", "beside")
     assert b"sleep\x004731\x00" in sleepers()

@@ -184,14 +184,20 @@ def test_control_node_asleep(trial: Trial) -> None:
     with trial.running() as process:
         await_shown(process, "exit 0: ")
         asleep = [process.pid, *descendants(process.pid)]
-        for pid in asleep:
-            os.kill(pid, signal.SIGSTOP)
-        trial.gone_within(GRACE + 5)
-        for pid in asleep:
-            os.kill(pid, signal.SIGCONT)
+        try:
+            tell(asleep, signal.SIGSTOP)
+            trial.gone_within(GRACE + 5)
+        finally:
+            tell(asleep, signal.SIGCONT)
     result = trial.result()
     assert result["failed"] and "heard nothing" in result["msg"]
     lost(result)
+
+
+def tell(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # what runs for one poll alone may have ended
+            os.kill(pid, number)
 
 
 def lost(result: dict[str, Any]) -> None:
