@@ -60,12 +60,14 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
         return [self._written(term) for term in terms]
 
     def _written(self, script: str) -> str:
-        try:
-            content = _zipapp.pack(Path(script).read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError, _zipapp.PackError) as error:
-            raise AnsibleLookupError(f"cannot pack {script}: {error}") from error
-        path = Path(constants.DEFAULT_LOCAL_TMP) / f"codex-prune-{hashlib.sha256(content).hexdigest()[:16]}.pyz"
+        """Packed once in a run, whose temporary directory this is: every host of every play asks for the same."""
+        place = hashlib.sha256(os.path.realpath(script).encode()).hexdigest()[:16]
+        path = Path(constants.DEFAULT_LOCAL_TMP) / f"codex-prune-{place}.pyz"
         if not path.exists():
+            try:
+                content = _zipapp.pack(Path(script).read_text(encoding="utf-8"))
+            except (OSError, SyntaxError, ValueError, _zipapp.PackError) as error:
+                raise AnsibleLookupError(f"cannot pack {script}: {error}") from error
             temporary = path.with_suffix(f".{os.getpid()}")
             write_file(str(temporary), content, 0o600)
             temporary.rename(path)
