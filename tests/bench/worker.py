@@ -1,4 +1,4 @@
-"""One worker on a host of its own, and playbooks of one task that run on it over SSH with pipelining."""
+"""A worker on a host of its own, more where asked, and playbooks that run on it over SSH with pipelining."""
 
 from __future__ import annotations
 
@@ -33,13 +33,21 @@ class Worker:
         self.root = fleet.hosts["worker"].root
         self.memory = 0
 
-    def play(self, *tasks: dict[str, Any], **variables: Any) -> float:
-        """Runs the tasks as root on the worker; the seconds that ``ansible-playbook`` took from start to end."""
+    def play(self, *tasks: dict[str, Any], on: str = "worker", **variables: Any) -> float:
+        """Runs the tasks as root on the worker, or on all of ``on``; the seconds that ``ansible-playbook`` took from
+        start to end."""
         named = [{"name": f"Task {number}", **task} for number, task in enumerate(tasks)]
-        play = {"name": "Play", "hosts": "worker", "gather_facts": False, "become": True, "tasks": named}
+        play = {"name": "Play", "hosts": on, "gather_facts": False, "become": True, "tasks": named}
         file = self._directory / "play.json"
         file.write_text(json.dumps([{**play, "vars": variables}]))
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self._inventory), str(file)]
+        return self._run(str(file))
+
+    def playbook(self, name: str, **variables: Any) -> float:
+        """Runs a playbook of the collection; the seconds that ``ansible-playbook`` took from start to end."""
+        return self._run(name, "-e", json.dumps(variables))
+
+    def _run(self, *arguments: str) -> float:
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self._inventory), *arguments]
         self._log.unlink(missing_ok=True)
         settings = {**SETTINGS, "ANSIBLE_LOG_PATH": str(self._log)}
         with tempfile.TemporaryFile() as output:
@@ -66,9 +74,10 @@ class Worker:
 
 
 @contextlib.contextmanager
-def worker(name: str) -> Iterator[Worker]:
-    """A fresh worker, as long as the block runs."""
+def worker(name: str, *others: str, node: bool = False) -> Iterator[Worker]:
+    """A fresh worker, and the others by their names, as long as the block runs; with Node.js and npm where asked."""
     if os.geteuid() != 0:
         raise SystemExit(f"row {name}: needs root, for a host of its own")
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory, Fleet(f"bench-{name}").started("worker") as fleet:
+    specs = [f"{host}:node" if node else host for host in ("worker", *others)]
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory, Fleet(f"bench-{name}").started(*specs) as fleet:
         yield Worker(fleet, Path(directory))
