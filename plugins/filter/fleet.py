@@ -10,11 +10,11 @@ from typing import Any
 
 # What a deploy registers, and what a person calls it.
 PARTS = {
-    "release": ("codex_cli_released",),
-    "policy": ("codex_cli_policy",),
-    "workspaces": ("codex_workspaces_prepared",),
-    "pruner": ("codex_prune_logs", "codex_prune_script", "codex_prune_settings", "codex_prune_job"),
-    "hand-made": ("codex_handmade",),
+    "release": "codex_cli_released",
+    "policy": "codex_cli_policy",
+    "workspaces": "codex_workspaces_prepared",
+    "pruner": "codex_prune_job",
+    "hand-made": "codex_handmade",
 }
 LOOKS = ("codex_cli_preflight", "codex_workspaces_foreseen")
 
@@ -23,8 +23,9 @@ def preflight_problems(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str,
     """``[{"name": host, "check": word, "text": sentence}]``, from the preflight of each host."""
     found: list[dict[str, str]] = []
     for host in hosts:
+        variables = hostvars[host]  # Ansible gathers them anew each time
         for look in LOOKS:
-            told = [{"name": host, **problem} for problem in _problems(_registered(hostvars, host, look))]
+            told = [{"name": host, **problem} for problem in _problems(_registered(variables, look))]
             found += [problem for problem in told if problem not in found]  # once is enough
     return found
 
@@ -39,10 +40,12 @@ def _problems(result: Mapping[str, Any]) -> list[dict[str, str]]:
             {"check": "owners", "text": f"{', '.join(each['workspaces'][:5])}: {each['msg']}"}
             for each in result["failures"]
         ]
-    # What came before the module, such as become or a Python, or an error that ended it.
-    failed = result.get("failed") or result.get("msg")
+    if not result or result.get("skipped"):
+        return []
+    # What came before the module, such as become or a Python, or an error that ended it, of which not every
+    # ansible-core keeps the words where a task is not to fail.
     said = " ".join(str(result.get(key) or "").strip() for key in ("msg", "module_stderr")).strip()
-    return [{"check": "start", "text": said}] if failed and not result.get("skipped") else []
+    return [{"check": "start", "text": said or "the look at it ended without a result: see it with -vvv"}]
 
 
 def deployed(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -50,13 +53,11 @@ def deployed(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) ->
     changed something."""
     rows = []
     for host in hosts:
-        changed = [
-            part
-            for part, names in PARTS.items()
-            if any(_registered(hostvars, host, name).get("changed") for name in names)
-        ]
-        validated = _registered(hostvars, host, "codex_validated")
-        version = validated.get("version") if validated else "not looked at"  # tags leave it out
+        variables = hostvars[host]
+        changed = [part for part, name in PARTS.items() if _registered(variables, name).get("changed")]
+        validated = _registered(variables, "codex_validated")
+        seen = validated if "version" in validated else _registered(variables, "codex_cli_preflight")
+        version = seen.get("version") if seen else "not looked at"  # tags leave it out
         rows.append({"name": host, "version": version, "changed": ", ".join(changed)})
     return rows
 
@@ -67,15 +68,15 @@ def handmade(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) ->
         f"{host}: {each['path']}{':' + str(each['line']) if each['line'] else ''}: {each['text']}: {each['what']}"
         + (f"; it stays, as {each['kept']}" if each["kept"] else "")
         for host in hosts
-        for result in [_registered(hostvars, host, "codex_handmade")]
+        for result in [_registered(hostvars[host], "codex_handmade")]
         for each in result.get("found", [])
         if [each["path"], each["line"]] not in [[gone["path"], gone["line"]] for gone in result.get("removed", [])]
     ]
 
 
-def _registered(hostvars: Mapping[str, Mapping[str, Any]], host: str, name: str) -> Mapping[str, Any]:
+def _registered(variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A result; an empty one where the task did not run."""
-    result = hostvars[host].get(name)
+    result = variables.get(name)
     return result if isinstance(result, Mapping) else {}
 
 

@@ -11,7 +11,11 @@ version_added: "0.1.0"
 description:
   - Looks whether the host can be deployed to, and reports all that is wrong at once, such as a missing become, too old
     a Python, places that tenants cannot reach or could change, too little room, a missing npm or cron.
-  - It also tells which version runs now, and names a workspace as whose owner the binary can be validated.
+  - It also tells which version runs now, and whether the binary is in order for the owner of the first workspace, as
+    M(alive.codex.codex_validate) sees it.
+  - With the options that M(alive.codex.codex_release) and M(alive.codex.codex_policy) have too, it tells whether these
+    have anything to do.
+  - It counts the set-ups that were made by hand, which M(alive.codex.codex_handmade) names.
   - Owners of HOMEs are looked at by M(alive.codex.codex_workspaces) in check mode.
 options:
   version:
@@ -42,6 +46,36 @@ options:
     description: Whether the host needs cron, for the pruner.
     type: bool
     default: true
+  requires:
+    description: Which versions are in order, such as V(>=0.44.0). By default any.
+    type: str
+    default: ""
+  state:
+    description: What is to become of the release.
+    type: str
+    choices: [active, present, absent]
+    default: active
+  keep:
+    description: How many releases that were active before are kept.
+    type: int
+    default: 1
+  warn_unproven:
+    description: Whether a release newer than the newest that this collection was tried with is worth a warning.
+    type: bool
+    default: true
+  config:
+    description: The whole of C(/etc/codex/config.toml); empty where it is left alone.
+    type: dict
+    default: {}
+  requirements:
+    description: The whole of C(/etc/codex/requirements.toml); empty where it is left alone.
+    type: dict
+    default: {}
+  existing:
+    description: Whether such a file is written anew, or merged with.
+    type: str
+    choices: [replace, merge]
+    default: replace
   probe_user:
     description: Who must be able to reach the places. The default is V(nobody) for root.
     type: str
@@ -50,6 +84,7 @@ extends_documentation_fragment:
   - alive.codex.attributes.info_module
   - alive.codex.workspaces
 seealso:
+  - module: alive.codex.codex_handmade
   - module: alive.codex.codex_validate
 author:
   - Alive maintainers (@alive)
@@ -82,6 +117,23 @@ version:
   returned: always
   type: str
   sample: 0.160.0
+valid:
+  description:
+    - Whether the binary is in order for RV(owner), or for O(probe_user) where there is no workspace. Why not,
+      M(alive.codex.codex_validate) tells.
+  returned: always
+  type: bool
+  sample: true
+settled:
+  description: Whether the release and the files in C(/etc/codex) are what is asked for, and nothing is left to do.
+  returned: always
+  type: bool
+  sample: true
+handmade:
+  description: How many set-ups that were made by hand there are; null where they cannot be looked for.
+  returned: always
+  type: int
+  sample: 0
 workspace:
   description: The name of the first workspace on the host; null where there is none.
   returned: always
@@ -96,14 +148,23 @@ owner:
 
 import os
 import sys
+from typing import Any, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
+from ansible_collections.alive.codex.plugins.module_utils._host.identity import identity_of, trial_identity
+from ansible_collections.alive.codex.plugins.module_utils._release.binary import this_platform
+from ansible_collections.alive.codex.plugins.module_utils._release.handmade import find
+from ansible_collections.alive.codex.plugins.module_utils._release.installer import ReleaseRequest
+from ansible_collections.alive.codex.plugins.module_utils._release.policy import FILES
 from ansible_collections.alive.codex.plugins.module_utils._release.preflight import Places, Problem, look, runs_now
+from ansible_collections.alive.codex.plugins.module_utils._release.settled import has_policy, has_release
+from ansible_collections.alive.codex.plugins.module_utils._release.store import ReleaseStore
+from ansible_collections.alive.codex.plugins.module_utils._release.validate import FLAGS, report
 from ansible_collections.alive.codex.plugins.module_utils._workspaces.homes import OpenedHome, each_home
 
 OLDEST_PYTHON = (3, 8)
 CRON = "/etc/cron.d"
+POLICY = "/etc/codex"
 
 
 def main() -> None:
@@ -116,21 +177,24 @@ def main() -> None:
             "needs_npm": {"type": "bool", "default": True},
             "needs_root": {"type": "bool", "default": True},
             "needs_cron": {"type": "bool", "default": True},
+            "requires": {"type": "str", "default": ""},
+            "state": {"type": "str", "choices": ["active", "present", "absent"], "default": "active"},
+            "keep": {"type": "int", "default": 1},
+            "warn_unproven": {"type": "bool", "default": True},
+            "config": {"type": "dict", "default": {}, "no_log": True},
+            "requirements": {"type": "dict", "default": {}, "no_log": True},
+            "existing": {"type": "str", "choices": ["replace", "merge"], "default": "replace"},
             "probe_user": {"type": "str"},
             "root": {"type": "path", "default": "/var/lib/claude-sessions"},
         },
         supports_check_mode=True,
     )
     params = module.params
-    problems = []
-    if params["needs_root"] and os.geteuid() != 0:
-        problems.append(Problem("become", f"this runs as UID {os.geteuid()}, not as root: set become"))
-    if sys.version_info < OLDEST_PYTHON:
-        found, needed = (".".join(map(str, version)) for version in (sys.version_info[:2], OLDEST_PYTHON))
-        problems.append(Problem("python", f"{sys.executable} is {found}: {needed} or newer is needed"))
-    if params["needs_cron"] and not os.path.isdir(CRON):
-        problems.append(Problem("cron", f"{CRON} is not there: install cron, or set codex_prune_state to absent"))
-    version = None
+    documents = dict(zip(FILES, (params.pop("config"), params.pop("requirements"))))
+    module.no_log_values = set()  # none of them is shown, and what is no secret is not to be taken for one
+    problems = list(surroundings(params))
+    home = first_home(params["root"])
+    seen: dict[str, Any] = {"version": None, "valid": False, "settled": False}
     try:
         places = Places(
             params["version"],
@@ -140,19 +204,66 @@ def main() -> None:
             trial_identity(params["probe_user"]),
         )
         problems += look(places, dict(os.environ))
-        version = runs_now(places)
+        user = identity_of(home.owner.uid, home.owner.gid) if home else places.user
+        found = report(places.bin, user, FLAGS, False, params["requires"], None)
+        seen["version"] = found["version"] or runs_now(places)
+        seen["valid"] = not found["problems"]
+        seen["settled"] = (
+            params["state"] != "absent"
+            and has_release(request_of(places, params))
+            and has_policy(POLICY, documents, params["existing"] == "merge", places.user)
+        )
     except (LookupError, ValueError) as error:
         problems.append(Problem("user", str(error)))
     except OSError as error:
         problems.append(Problem("files", f"{error.filename or params['prefix']}: {error.strerror or error}"))
-    home = first_home(params["root"])
     module.exit_json(
         changed=False,
         problems=[problem._asdict() for problem in problems],
-        version=version,
+        **seen,
+        handmade=handmade(params),
         workspace=home.name if home else None,
         owner=f"{home.owner.uid}:{home.owner.gid}" if home else None,
     )
+
+
+def surroundings(params: dict[str, Any]) -> Iterator[Problem]:
+    """What is wrong that has nothing to do with the release."""
+    if params["needs_root"] and os.geteuid() != 0:
+        yield Problem("become", f"this runs as UID {os.geteuid()}, not as root: set become")
+    if sys.version_info < OLDEST_PYTHON:
+        found, needed = (".".join(map(str, version)) for version in (sys.version_info[:2], OLDEST_PYTHON))
+        yield Problem("python", f"{sys.executable} is {found}: {needed} or newer is needed")
+    if params["needs_cron"] and not os.path.isdir(CRON):
+        yield Problem("cron", f"{CRON} is not there: install cron, or set codex_prune_state to absent")
+
+
+def request_of(places: Places, params: dict[str, Any]) -> ReleaseRequest:
+    """What is asked of a release that the host has."""
+    return ReleaseRequest(
+        version=places.version,
+        state=params["state"],
+        prefix=places.prefix,
+        bin=places.bin,
+        keep=params["keep"],
+        requires=params["requires"],
+        warn_unproven=params["warn_unproven"],
+        registry=None,
+        registry_token=None,
+        tarballs=(),
+        npm=params["npm"],
+        probe=places.user,
+        timeout=0,
+        environ={},
+    )
+
+
+def handmade(params: dict[str, Any]) -> int | None:
+    try:
+        store = ReleaseStore(os.path.normpath(params["prefix"]), os.path.normpath(params["bin"]), this_platform())
+        return len(find(store, os.path.normpath(params["root"])))
+    except (LookupError, OSError):
+        return None  # for want of rights, say, which is among the problems
 
 
 def first_home(root: str) -> OpenedHome | None:

@@ -164,7 +164,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alive.codex.plugins.module_utils._formats import specifier
 from ansible_collections.alive.codex.plugins.module_utils._formats.version import why_unproven
 from ansible_collections.alive.codex.plugins.module_utils._host.identity import trial_identity
-from ansible_collections.alive.codex.plugins.module_utils._release.validate import report
+from ansible_collections.alive.codex.plugins.module_utils._release.validate import FLAGS, report
 
 
 class Module(AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
@@ -183,7 +183,7 @@ def main() -> None:
             "min_version": {"type": "str"},
             "warn_unproven": {"type": "bool", "default": True},
             "user": {"type": "str"},
-            "flags": {"type": "list", "elements": "str", "default": ["--experimental-json"]},
+            "flags": {"type": "list", "elements": "str", "default": list(FLAGS)},
             "sdk_path": {"type": "path"},
             "sandbox": {"type": "bool", "default": False},
             "fail": {"type": "bool", "default": True},

@@ -270,3 +270,27 @@ class TestShared:
         assert host.release(NEW, **NO_NPM)["changed"] is False
         assert new.read_bytes() == Path("/bin/sleep").read_bytes()
         assert new.stat().st_ctime_ns == before.st_ctime_ns
+
+
+def test_a_preflight_says_that_there_is_nothing_to_do_only_where_a_run_would_say_so_too(host: Host) -> None:
+    places = {"prefix": str(host.prefix), "bin": str(host.bin), "root": str(host.root / "none"), "npm": "/nowhere/npm"}
+
+    def settled(**params: object) -> bool:
+        return bool(run_module("codex_preflight", {**places, "version": OLD, "needs_cron": False, **params})["settled"])
+
+    assert settled()
+    others = ({"version": NEW}, {"version": "latest"}, {"state": "absent"}, {"requires": ">=0.161"})
+    assert [each for each in (*others, {"config": {"model": str(host.root)}}) if settled(**each)] == []
+
+    release = Release(host)
+    copy = release.rg.with_name("copy")
+    shutil.copy2(release.rg, copy)
+    copy.rename(release.rg)  # the contents of another inode have to be read: a run notes them, a look does not
+    assert not settled()
+    assert host.release(OLD, **NO_NPM)["changed"] is False
+    assert settled()
+
+    release.codex.chmod(0o700)
+    assert not settled()
+    assert host.release(OLD, **NO_NPM)["changed"] is True
+    assert settled()

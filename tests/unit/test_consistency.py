@@ -193,6 +193,27 @@ def test_the_readme_names_everything_the_collection_has():
     assert not missing
 
 
+def banners() -> Iterator[tuple[str, str]]:
+    """What Ansible prints before each task of a role, and before each play and task of a playbook."""
+    for path in sorted((*CHECKOUT.glob("roles/*/tasks/*.yml"), *CHECKOUT.glob("playbooks/*.yml"))):
+        role = f"alive.codex.{path.parts[-3]} : " if path.parent.name == "tasks" else ""
+        for name in named(load(path)):
+            yield str(path.relative_to(CHECKOUT)), f"TASK [{role}{name}] ***"
+
+
+def named(tasks: Any) -> Iterator[str]:
+    for each in tasks if isinstance(tasks, list) else ():
+        yield each.get("name", "")
+        for part in ("pre_tasks", "tasks", "post_tasks", "block", "rescue", "always"):
+            yield from named(each.get(part))
+
+
+def test_no_line_that_ansible_prints_of_ours_is_longer_than_80_columns():
+    found = list(banners())
+    assert len(found) > 50
+    assert [(path, banner) for path, banner in found if len(banner) > 80] == []
+
+
 def keys_of(returns):
     """Every key of a result, at every depth."""
     for name, value in returns.items():

@@ -17,6 +17,7 @@ def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
         "refused": dict.fromkeys(("codex_cli_preflight", "codex_workspaces_foreseen"), wrong),
         "changed": {"codex_cli_preflight": {"problems": []}, "codex_workspaces_foreseen": {"failures": owners}},
         "skipped": {"codex_workspaces_foreseen": {"skipped": True, "msg": "conditional"}},
+        "mute": {"codex_cli_preflight": {"failed": False, "failed_when_result": False}},
     }
     assert preflight_problems(hostvars, hostvars) == [
         {"name": "full", "check": "space", "text": "make room"},
@@ -24,6 +25,7 @@ def test_all_problems_of_all_hosts_are_told_whatever_kind_they_are():
         {"name": "locked", "check": "start", "text": "Missing sudo password"},
         {"name": "refused", "check": "start", "text": "Task failed: Incorrect sudo password"},
         {"name": "changed", "check": "owners", "text": "acme, globex: .: belongs to UID 7"},
+        {"name": "mute", "check": "start", "text": "the look at it ended without a result: see it with -vvv"},
     ]
 
 
@@ -36,11 +38,15 @@ def test_a_deploy_is_told_by_its_parts():
         },
         "in part": {"codex_prune_job": {"changed": True}},
         "same": {"codex_cli_released": {"changed": False}, "codex_validated": {"version": "0.171.0"}},
+        "seen": {"codex_cli_preflight": {"version": "0.171.0"}, "codex_validated": {"skipped": True}},
+        "broken": {"codex_cli_preflight": {"version": "0.171.0"}, "codex_validated": {"version": None}},
     }
     assert deployed(hostvars, hostvars) == [
         {"name": "new", "version": None, "changed": "release, pruner"},
         {"name": "in part", "version": "not looked at", "changed": "pruner"},
         {"name": "same", "version": "0.171.0", "changed": ""},
+        {"name": "seen", "version": "0.171.0", "changed": ""},
+        {"name": "broken", "version": None, "changed": ""},
     ]
 
 

@@ -120,6 +120,17 @@ class Installer:
         previous = after["active"] if back else next(iter(served), None)
         return ReleaseOutcome(changed, version, before, after, previous, back)
 
+    def is_done(self) -> bool:
+        """Whether a run would change nothing, warn of nothing, and note no contents that it had to read. Contacts
+        nothing: only the registry knows which release a dist-tag means."""
+        version = self.request.version
+        if not is_exact(version):
+            return False
+        self._check_places()
+        self._check_version(version)
+        done = self._is_done(version) and not self.store.leftovers() and not self._finding(version).seen
+        return done and not self.warnings
+
     # --- before anything is changed
 
     def _check_places(self) -> None:

@@ -24,6 +24,8 @@ from . import binary, record
 
 _TIMEOUT = 10.0  # seconds for each question to the binary
 _SDK_PACKAGE = "@openai/codex-sdk"
+# What `codex exec` must accept for the SDK's turns.
+FLAGS = ("--experimental-json",)
 
 
 class Check(NamedTuple):
