@@ -274,7 +274,8 @@ def main() -> None:
     except (ReleaseError, NpmError, TarballError, ValueError, LookupError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        cure = ": make room there, then run this again" if error.errno == errno.ENOSPC else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = ": make room there, or raise the quota, then run this again" if full else ""
         module.fail_json(msg=f"{error.filename or module.params['prefix']}: {error.strerror or error}{cure}")
 
 

@@ -80,6 +80,32 @@ def pip_package(name: str, version: str) -> Path:
     return place
 
 
+def debian_packages(*names: str) -> Path:
+    """The directory into which packages of this machine's own release are unpacked, without being installed. Raises
+    FileNotFoundError where there are none."""
+    place = cache_dir() / "debs" / "+".join(names)
+    with usual_umask():
+        place.parent.mkdir(exist_ok=True)
+    with (place.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            staging = place.with_name(f".staging-{place.name}")
+            subprocess.run(["rm", "-rf", staging], check=True)
+            staging.mkdir()
+            fetch = ["apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", *names]
+            for refresh in (["true"], ["apt-get", "--quiet", "update"]):
+                subprocess.run(refresh, check=False, capture_output=True)
+                if subprocess.run(fetch, check=False, capture_output=True, cwd=staging).returncode == 0:
+                    break
+            else:
+                raise FileNotFoundError(f"no packages {', '.join(names)} for this machine")
+            for package in staging.glob("*.deb"):
+                subprocess.run(["dpkg-deb", "--extract", package, staging], check=True)
+                package.unlink()
+            staging.rename(place)
+    return place
+
+
 def native_codex(version: str = CODEX_VERSION) -> Path:
     """The native Codex binary of a release whose package has one, in whichever layout that release uses."""
     triple = f"{platform.machine()}-unknown-linux-musl"

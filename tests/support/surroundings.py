@@ -62,6 +62,7 @@ _RACES = "races of other users, against system calls that give each mode themsel
 _RELEASES = "it has its own releases of the CLI, and files that only that makes"
 LEFT_OUT: dict[str, dict[str, str]] = {
     "new": {
+        "test_quota.py": "what the file system does",
         "test_exec_limits.py": "what the kernel does for a turn",
         "test_exec_mitogen.py": "Mitogen comes with the ansible-core that it supports",
         "test_documented_commands.py": "what it runs, other tests vary",

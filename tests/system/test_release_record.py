@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.disks import btrfs
 from support.modules import run_module
 from support.registry import Registry
 from support.releases import TRIPLE, Host, build_release
@@ -235,19 +236,8 @@ class TestShared:
 
     @pytest.fixture
     def place(self, open_dir: Path) -> Iterator[Path]:
-        image, place = open_dir / "image", open_dir / "mounted"
-        place.mkdir()
-        makers = [found for found in map(shutil.which, ("mkfs.xfs", "mkfs.btrfs")) if found]
-        if not makers:
-            pytest.skip("NOT RUN: needs mkfs.xfs or mkfs.btrfs")
-        subprocess.run(["truncate", "-s", "400M", image], check=True)
-        subprocess.run([makers[0], "-q", image], check=True)
-        mounted = subprocess.run(["mount", "-o", "loop", image, place], check=False, capture_output=True, text=True)
-        if mounted.returncode:
-            pytest.skip(f"NOT RUN: needs loop devices: {mounted.stderr.strip()}")
-        place.chmod(0o755)
-        yield place
-        subprocess.run(["umount", place], check=True)
+        with btrfs(open_dir) as place:
+            yield place
 
     def test_room_is_all_that_they_share(self, place: Path, files: dict[str, dict[str, object]]) -> None:
         with Registry([]) as registry:

@@ -44,13 +44,13 @@ _MANNERS = ("--ignore-scripts", "--include=optional", "--no-dry-run", "--no-audi
 _SHORT = 60.0  # seconds for a question to Node.js or npm that needs no network
 # Lines of npm's log that tell why a download failed.
 _TELLING = re.compile(
-    rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EINTEGRITY|"
+    rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EDQUOT|EINTEGRITY|"
     rb"^npm (?:error|ERR!) (?!A complete log|Log files)"
 )
 # A line of npm's list of settings.
 _SETTING = re.compile(r'^(?:; )?(globalconfig|prefix|userconfig) = (".*?")(?: |$)', re.MULTILINE)
 _CURES = (
-    (("ENOSPC",), "make room on that file system, then try again"),
+    (("ENOSPC", "EDQUOT"), "make room on that file system, or raise the quota, then try again"),
     (
         ("with a date before",),
         "it is held back, as too young for npm's settings on this host (before or min-release-age in .npmrc): wait, "
@@ -271,7 +271,10 @@ def install_release(
     if lost.search(done.stderr):
         disk = os.statvfs(prefix)
         room = f"{disk.f_bavail * disk.f_frsize >> 20} MiB are free in {prefix}"
-        reason = _explain(done) or f"its download broke off, or the disk is full ({room}): make room, or try again"
+        reason = (
+            _explain(done)
+            or f"its download broke off, or the disk or a quota is full ({room}): make room, or try again"
+        )
         raise NpmError(f"npm install {PACKAGE}@{version} left out {platform_package}, or a part of it: {reason}")
 
 
