@@ -131,7 +131,7 @@ test-lint: setup
 	ANSIBLE_COLLECTIONS_PATH="$(CACHE)/checkout" "$(VENV)/bin/antsibull-docs" lint-collection-docs --plugin-docs "$(CHECKOUT)"
 	"$(VENV)/bin/yamllint" --strict .
 	"$(VENV)/bin/codespell"
-	"$(VENV)/bin/shellcheck" .ci/run tests/support/host/*.sh
+	"$(VENV)/bin/shellcheck" .ci/run tests/support/host/*.sh molecule/tasks/*.sh
 	"$(VENV)/bin/reuse" lint --quiet || "$(VENV)/bin/reuse" lint
 
 # The community's own checks, as antsibull-nox.toml has them, in an environment of their own: galaxy-importer is one.
@@ -206,11 +206,17 @@ test-molecule: install
 	if [ -n "$$reason" ]; then echo "NOT RUN: Molecule needs real hosts: $$reason" | tee "$(CACHE)/summary/molecule"; \
 	else rm -f "$(CACHE)/summary/molecule"; "$(VENV)/bin/molecule" test; fi
 
-# The playbooks of a fleet, each on four hosts with small packages in place of the CLI. They take minutes: not in make test.
-# One alone: make test-scenarios SCENARIOS=update
-SCENARIOS ?= update rollback remove handmade offline
+# Each is about one thing, on hosts of its own, and takes a minute or more: not in make test. matrix and unprivileged have the
+# real CLI, the others small packages in its place. One alone: make test-scenarios SCENARIOS=update
+SCENARIOS ?= unprivileged matrix prune status update rollback remove handmade offline
 test-scenarios: install
-	@for scenario in $(SCENARIOS); do "$(VENV)/bin/molecule" test --scenario-name "$$scenario" || exit 1; done
+	@mkdir -p "$(CACHE)/summary"; : > "$(CACHE)/summary/scenarios"; \
+	reason=$$("$(VENV)/bin/python" tests/support/fleet.py check 2>&1); \
+	if [ -n "$$reason" ]; then echo "NOT RUN: Molecule needs real hosts: $$reason"; exit 0; fi; \
+	for scenario in $(SCENARIOS); do began=$$(date +%s); ended=passed; \
+		"$(VENV)/bin/molecule" test --scenario-name "$$scenario" || ended=FAILED; \
+		echo "$$scenario: $$ended in $$(($$(date +%s) - began)) s" >> "$(CACHE)/summary/scenarios"; done; \
+	cat "$(CACHE)/summary/scenarios"; ! grep -q FAILED "$(CACHE)/summary/scenarios"
 
 # Deploys and updates of 20 hosts that work, and each killed ten times: an hour. make test has 4 hosts, killed once.
 fleet: export ALIVE_HOSTS ?= 20
