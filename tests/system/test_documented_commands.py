@@ -29,7 +29,7 @@ IN_ORDER = {
     r"codex\.preflight": r"worker1 .* failed=0",
     r"codex\.deploy --check": r"WOULD CHANGE\nworker1 +none +release, policy, workspaces, pruner",
     r"inventory alive\.codex\.deploy$": r"worker1 +0\.160\.0",
-    r"yml alive\.codex\.deploy$": r"Nothing changed on 1 hosts",
+    r"yml alive\.codex\.deploy$": r"Nothing changed on 1 host\.",
     r"alive\.codex\.codex_validate": r'"compatible": true',
     r"codex\.update .*--check": r"worker1 +0\.160\.0 +0\.171\.0 .*would move",
     r"codex\.update .*codex_update_prompt": r"worker1 +0\.160\.0 +0\.171\.0 .*moved",
