@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-# What a deploy registers, and what a person calls it.
+# What a person calls that which a deploy registers, by these names: those of a way in and those of a way out, as a task
+# that is skipped registers that it was.
 PARTS = {
-    "release": "codex_cli_released",
-    "policy": "codex_cli_policy",
-    "workspaces": "codex_workspaces_prepared",
-    "pruner": "codex_prune_job",
-    "hand-made": "codex_handmade",
+    "release": ("codex_cli_released", "codex_cli_removed"),
+    "policy": ("codex_cli_policy", "codex_cli_policy_gone"),
+    "workspaces": ("codex_workspaces_prepared", "codex_workspaces_purged"),
+    "pruner": ("codex_prune_job",),
+    "hand-made": ("codex_handmade",),
 }
 LOOKS = ("codex_cli_preflight", "codex_workspaces_foreseen")
 
@@ -54,7 +55,9 @@ def deployed(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) ->
     rows = []
     for host in hosts:
         variables = hostvars[host]
-        changed = [part for part, name in PARTS.items() if _registered(variables, name).get("changed")]
+        changed = [
+            part for part, names in PARTS.items() if any(_registered(variables, name).get("changed") for name in names)
+        ]
         validated = _registered(variables, "codex_validated")
         seen = validated if "version" in validated else _registered(variables, "codex_cli_preflight")
         version = seen.get("version") if seen else "not looked at"  # tags leave it out

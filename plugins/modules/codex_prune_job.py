@@ -153,7 +153,9 @@ from ansible_collections.alive.codex.plugins.module_utils._sessions.job import S
 from ansible_collections.alive.codex.plugins.module_utils._sessions.options import OPTIONS
 
 RULES = {name: spec for name, spec in OPTIONS.items() if name not in ("workspaces", "now")}
-SCRIPT_MODE, FILE_MODE, LOG_MODE = 0o755, 0o644, 0o750
+SCRIPT_MODE = 0o755
+FILE_MODE = 0o644
+LOG_MODE = 0o750
 TRIAL = 60.0  # seconds for a Python to start and read the configuration
 
 

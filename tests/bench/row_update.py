@@ -63,7 +63,11 @@ class Site:
     def play(self, playbook: str, **variables: Any) -> None:
         argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self._inventory), playbook]
         done = subprocess.run(
-            [*argv, "-e", json.dumps(variables)], env={**os.environ, **SETTINGS}, capture_output=True, text=True
+            [*argv, "-e", json.dumps(variables)],
+            check=False,
+            env={**os.environ, **SETTINGS},
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)

@@ -37,6 +37,7 @@ def test_a_deploy_is_told_by_its_parts():
             "codex_validated": {"version": None},
         },
         "in part": {"codex_prune_job": {"changed": True}},
+        "gone": {"codex_cli_removed": {"changed": True}, "codex_cli_released": {"changed": False, "skipped": True}},
         "same": {"codex_cli_released": {"changed": False}, "codex_validated": {"version": "0.171.0"}},
         "seen": {"codex_cli_preflight": {"version": "0.171.0"}, "codex_validated": {"skipped": True}},
         "broken": {"codex_cli_preflight": {"version": "0.171.0"}, "codex_validated": {"version": None}},
@@ -44,6 +45,7 @@ def test_a_deploy_is_told_by_its_parts():
     assert deployed(hostvars, hostvars) == [
         {"name": "new", "version": None, "changed": "release, pruner"},
         {"name": "in part", "version": "not looked at", "changed": "pruner"},
+        {"name": "gone", "version": "not looked at", "changed": "release"},
         {"name": "same", "version": "0.171.0", "changed": ""},
         {"name": "seen", "version": "0.171.0", "changed": ""},
         {"name": "broken", "version": None, "changed": ""},

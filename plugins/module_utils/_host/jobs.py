@@ -13,6 +13,7 @@ neither trace it nor read its memory.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import resource
@@ -192,6 +193,7 @@ class _Running:
 
 def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[JobOutcome]:
     """Runs every job in a child of its own, ``parallel`` at a time, and yields each outcome as it comes."""
+    gc.freeze()  # or a child that looks for garbage copies all that it shares with this process
     pending = iter(jobs)
     running: dict[int, _Running] = {}
     ending: list[_Running] = []

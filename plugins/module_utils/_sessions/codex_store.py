@@ -13,7 +13,7 @@ import operator
 import os
 import re
 from datetime import datetime, timezone
-from typing import AbstractSet, Container, Iterator, Mapping
+from typing import AbstractSet, Container, Generator, Iterator, Mapping
 
 from .._host.locks import is_locked, locked
 from .._host.safefs import read_file, replace_file
@@ -69,16 +69,15 @@ class CodexStore(Store):
         parts. Of one that nothing but its images is left of, these are all."""
         images = {name for name in self.names(_IMAGES) if UUID.fullmatch(name)}
         for path, _dir_fd, rollouts in self._rollouts():
+            if images:
+                rollouts = yield from self._of_images(path, rollouts, images, cutoff, newer)
             count = total = 0
             for rollout in rollouts:
                 try:
                     info = rollout.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if images and rollout.name[ROLLOUT_ID] in images:
-                    images.remove(rollout.name[ROLLOUT_ID])
-                    yield from self._drawn(rollout.name[ROLLOUT_ID], cutoff, newer, f"{path}/{rollout.name}")
-                elif info.st_mtime >= cutoff:
+                if info.st_mtime >= cutoff:
                     count += 1
                     total += used(info)
                 else:
@@ -94,6 +93,20 @@ class CodexStore(Store):
             images.discard(thread)
         for thread in images:
             yield from self._drawn(thread, cutoff, newer)
+
+    def _of_images(
+        self, path: str, rollouts: list[os.DirEntry[str]], images: set[str], cutoff: float, newer: Tally
+    ) -> Generator[Entry, None, list[os.DirEntry[str]]]:
+        """Scans the rollouts whose sessions have ``images``, which are taken off these; returns the others."""
+        others = []
+        for rollout in rollouts:
+            thread = rollout.name[ROLLOUT_ID]
+            if thread in images:
+                images.remove(thread)
+                yield from self._drawn(thread, cutoff, newer, f"{path}/{rollout.name}")
+            else:
+                others.append(rollout)
+        return others
 
     def _drawn(self, thread: str, cutoff: float, newer: Tally, *parts: str) -> Iterator[Entry]:
         """A session of these parts and of its images."""

@@ -18,8 +18,8 @@ STORES = (CODEX, CLAUDE)
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 # Names are searched a million times a run: patterns are compiled here, and anchored by fullmatch where they are used.
 UUID = re.compile(_UUID)
-_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}"
-ROLLOUT = re.compile(rf"rollout-{_TIME}-{_UUID}\.jsonl(?:\.zst)?")
+# With the time that it began, such as 2026-10-28T12-00-00, at which nobody looks: names are read by the million.
+ROLLOUT = re.compile(rf"rollout-.{{19}}-{_UUID}\.jsonl(?:\.zst)?")
 # Where in a rollout's name its session's id stands.
 ROLLOUT_ID = slice(28, 64)
 ARCHIVED = "archived_sessions"
