@@ -29,6 +29,9 @@ def tasks(directory: Path, root: str, stub: ResponsesStub) -> dict[str, dict[str
     turn = {"workspace": "acme", "root": root, "prompt": "[[run:pwd]] [[say:old but well]]"}
     codex = str(native_codex())
     places = {"prefix": f"{directory}/prefix", "bin": f"{directory}/bin/codex"}
+    script = CHECKOUT / "roles/codex_prune/files/alive_codex_prune.py"
+    job = {name: f"{directory}/{name}" for name in ("script", "config", "crontab", "log_dir")}
+    job |= {"src": f"{{{{ lookup('alive.codex.codex_prune_script', '{script}') }}}}", "minute": "5", "hour": "3"}
     return {
         "codex_workspaces": {"root": root, "workspaces": [workspace], "config": {"hide_agent_reasoning": True}},
         "codex_validate": {"path": codex, "fail": False},
@@ -37,6 +40,7 @@ def tasks(directory: Path, root: str, stub: ResponsesStub) -> dict[str, dict[str
         "codex_sessions_info": {"root": root},
         "codex_table": {"rows": [{"a": 1}], "columns": [{"title": "A", "value": ["a"]}]},
         "codex_prune": {"root": root, "max_age": "1d", "now": 4e9, "codex_path": codex},
+        "codex_prune_job": {**job, "python": "{{ ansible_python_interpreter }}"},
         "codex_release": {**NO_NPM, **places},
         "codex_preflight": {**places, "root": root, "needs_npm": False, "needs_cron": False},
         "codex_handmade": {**places, "root": root},
@@ -84,5 +88,6 @@ def test_every_module_works(python: str, core: str, tmp_path: Path, open_dir: Pa
     assert results["codex_workspaces"]["changed"] and results["codex_policy"]["changed"], results
     assert results["codex_sessions_info"]["totals"]["sessions"] == 1, results["codex_sessions_info"]
     assert results["codex_prune"]["totals"]["pruned"] == 1, results["codex_prune"]
+    assert len(results["codex_prune_job"]["files"]) == 4, results["codex_prune_job"]
     for name in ("codex_release", "codex_tarballs"):
         assert "/nonexistent/npm" in results[name]["msg"], results[name]
