@@ -28,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 arguments["_incoming"] = self._send(str(source))
                 result = self._execute_module(module_args=arguments, task_vars=task_vars)
         finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+            self.cleanup()
         return result
 
     def _send(self, source: str) -> str:

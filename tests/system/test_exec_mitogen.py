@@ -28,6 +28,7 @@ RESTS_ON = {
     "_execute_module", "_low_level_execute_command",
     "_make_tmp_path", "_transfer_file", "_fixup_perms2",  # for images alone
     "_task", "_connection", "_shell", "_loader", "_uuid",
+    "_templar",  # for variables of the inventory, which may be templates
 }  # fmt: skip
 
 

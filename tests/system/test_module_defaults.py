@@ -29,6 +29,7 @@ VALUES = {
 # What a module asks for beside.
 NEEDED: dict[str, dict[str, Any]] = {
     "codex_exec": {"prompt": "x", "workspace": "acme"},
+    "codex_prune_job": {"state": "absent"},
     "codex_tarballs": {"directory": "/nonexistent/tarballs"},
     "codex_workspaces": {"workspaces": [{"name": "acme", "uid": 61290}]},
 }

@@ -34,6 +34,7 @@ def fill(place: Path) -> None:
 
 def test_a_turn_ends_and_says_what_its_events_lack(limited: Path, open_dir: Path) -> None:
     (open_dir / "message").write_text(f"{json.dumps(MESSAGE)}\n")
+    (open_dir / "message").chmod(0o644)
     home = make_home(limited, "acme", UID)
     flood = f"i=0; while [ $i -lt 400 ]; do i=$((i+1)); cat {open_dir}/message; done; echo '{COMPLETED}'"
     place = {"root": str(limited), "workspace": "acme", "events_path": str(home / "events"), "events": "none"}
