@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from support.settings import usual_umask
@@ -43,47 +44,52 @@ def cache_dir() -> Path:
 
 def npm_install(package: str, version: str) -> Path:
     """The directory of ``package`` at exactly ``version``, in npm's global layout; installed at the first call."""
-    prefix = cache_dir() / "npm" / f"{package.replace('/', '+')}@{version}"
-    with usual_umask():
-        prefix.parent.mkdir(exist_ok=True)
-    with (prefix.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not prefix.exists():
-            staging = prefix.with_name(f".staging-{prefix.name}")
-            subprocess.run(["rm", "-rf", staging], check=True)
-            subprocess.run(
-                ["npm", "install", "--global", "--ignore-scripts", "--prefix", staging, f"{package}@{version}"],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                umask=0o022,
-            )
-            staging.rename(prefix)
-    return prefix / "lib" / "node_modules" / package
+
+    def install(staging: Path) -> None:
+        npm = ["npm", "install", "--global", "--ignore-scripts", "--prefix", staging, f"{package}@{version}"]
+        subprocess.run(npm, check=True, stdout=subprocess.DEVNULL, umask=0o022)
+
+    return _once("npm", f"{package.replace('/', '+')}@{version}", install) / "lib" / "node_modules" / package
 
 
 def pip_package(name: str, version: str) -> Path:
     """The directory in which a package from PyPI lies for this Python; installed at the first call. FileNotFoundError
     where there is none for it."""
-    place = cache_dir() / "pip" / f"{name}@{version}-{sys.implementation.cache_tag}"
-    with usual_umask():
-        place.parent.mkdir(exist_ok=True)
-    with (place.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            staging = place.with_name(f".staging-{place.name}")
-            subprocess.run(["rm", "-rf", staging], check=True)
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
-            done = subprocess.run([*pip, "--target", staging, f"{name}=={version}"], check=False, umask=0o022)
-            if done.returncode:
-                raise FileNotFoundError(f"there is no {name} {version} for {sys.implementation.cache_tag}")
-            staging.rename(place)
-    return place
+
+    def install(staging: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run([*pip, "--target", staging, f"{name}=={version}"], check=False, umask=0o022)
+        if done.returncode:
+            raise FileNotFoundError(f"there is no {name} {version} for {sys.implementation.cache_tag}")
+
+    return _once("pip", f"{name}@{version}-{sys.implementation.cache_tag}", install)
 
 
 def debian_packages(*names: str) -> Path:
     """The directory into which packages of this machine's own release are unpacked, without being installed. Raises
     FileNotFoundError where there are none."""
-    place = cache_dir() / "debs" / "+".join(names)
+
+    def unpack(staging: Path) -> None:
+        with usual_umask():
+            staging.mkdir()
+        fetch = ["apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", *names]
+        for refresh in (["true"], ["apt-get", "--quiet", "update"]):
+            subprocess.run(refresh, check=False, capture_output=True)
+            if subprocess.run(fetch, check=False, capture_output=True, cwd=staging).returncode == 0:
+                break
+        else:
+            raise FileNotFoundError(f"no packages {', '.join(names)} for this machine")
+        for package in staging.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "--extract", package, staging], check=True)
+            package.unlink()
+
+    return _once("debs", "+".join(names), unpack)
+
+
+def _once(kind: str, name: str, fill: Callable[[Path], None]) -> Path:
+    """A directory of the cache, which ``fill`` makes at the first call; one that was begun and never filled is not
+    taken for it."""
+    place = cache_dir() / kind / name
     with usual_umask():
         place.parent.mkdir(exist_ok=True)
     with (place.parent / ".lock").open("w") as lock:
@@ -91,17 +97,7 @@ def debian_packages(*names: str) -> Path:
         if not place.exists():
             staging = place.with_name(f".staging-{place.name}")
             subprocess.run(["rm", "-rf", staging], check=True)
-            staging.mkdir()
-            fetch = ["apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", *names]
-            for refresh in (["true"], ["apt-get", "--quiet", "update"]):
-                subprocess.run(refresh, check=False, capture_output=True)
-                if subprocess.run(fetch, check=False, capture_output=True, cwd=staging).returncode == 0:
-                    break
-            else:
-                raise FileNotFoundError(f"no packages {', '.join(names)} for this machine")
-            for package in staging.glob("*.deb"):
-                subprocess.run(["dpkg-deb", "--extract", package, staging], check=True)
-                package.unlink()
+            fill(staging)
             staging.rename(place)
     return place
 
