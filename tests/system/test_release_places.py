@@ -118,5 +118,6 @@ def test_no_inode_is_left(host: Host) -> None:
         {module(host, NEW).replace(str(host.prefix), f"{host.root}/small/lib")}
         {host.bin} --version
     """)
+    # Which write npm tells of is a matter of chance, and so is its word for it: EEXIST and ENOENT as well as ENOSPC.
     assert '"failed": true' in done.stdout and "make room" in done.stdout, done
     assert done.stdout.endswith(f"codex-cli {OLD}\n")

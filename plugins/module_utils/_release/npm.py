@@ -42,6 +42,9 @@ _CHANGES = (*_UPDATES, "install", "i", "add", "uninstall", "un", "unlink", "remo
 # Whatever an .npmrc says.
 _MANNERS = ("--ignore-scripts", "--include=optional", "--no-dry-run", "--no-audit", "--no-fund")
 _SHORT = 60.0  # seconds for a question to Node.js or npm that needs no network
+# A failed npm has left so little: what it could not write is larger.
+_NEXT_TO_NOTHING = 4 << 20  # bytes
+_FEW_INODES = 16
 # Lines of npm's log that tell why a download failed.
 _TELLING = re.compile(
     rb"fetch GET [45]\d\d|attempt \d+ failed|corrupted|ENOSPC|EDQUOT|EINTEGRITY|"
@@ -266,11 +269,10 @@ def install_release(
     ]
     done = _run(npm, arguments, meanwhile)
     if done.rc != 0 or done.timed_out:
-        raise _failure(npm, "install", f"{PACKAGE}@{version}", done)
+        raise _failure(npm, "install", f"{PACKAGE}@{version}", done, prefix)
     lost = re.compile(rb"TAR_ENTRY_ERROR|failed optional dependency .*" + re.escape(platform_package.encode()) + rb"\n")
     if lost.search(done.stderr):
-        disk = os.statvfs(prefix)
-        room = f"{disk.f_bavail * disk.f_frsize >> 20} MiB are free in {prefix}"
+        room, _full = _room_in(prefix)
         reason = (
             _explain(done)
             or f"its download broke off, or the disk or a quota is full ({room}): make room, or try again"
@@ -294,7 +296,7 @@ def pack(npm: Npm, specs: Sequence[str], folder: str, cache: str) -> Mapping[str
     ]
     done = _run(npm, [*arguments, *specs])
     if done.rc != 0 or done.timed_out:
-        raise _failure(npm, "pack", " ".join(specs), done)
+        raise _failure(npm, "pack", " ".join(specs), done, folder)
     # npm 8 names the package where it means the file.
     return {
         packed["filename"].replace("@", "").replace("/", "-"): packed["integrity"] for packed in json.loads(done.stdout)
@@ -327,17 +329,30 @@ def _may_change_codex(words: Sequence[str]) -> bool:
     return command in _UPDATES or (command in _CHANGES and any("codex" in word for word in rest))
 
 
-def _explain(done: Completed) -> str:
-    """Why, in a line: what npm's log tells, and the cure."""
+def _explain(done: Completed, place: str | None = None) -> str:
+    """Why, in a line: what npm's log tells, and the cure. ``place`` is a directory that npm wrote to."""
     lines = [line for line in done.stderr.splitlines() if _TELLING.search(line)]
     told = "; ".join(dict.fromkeys(line.decode(errors="replace").replace("npm ", "", 1) for line in lines[:6]))
     cure = next((cure for signs, cure in _CURES if any(sign in told for sign in signs)), "")
+    if not cure and place is not None:
+        room, full = _room_in(place)
+        cure = f"{room}: make room there, then try again" if full else ""
     return f"{told}: {cure}" if cure else told
 
 
-def _failure(npm: Npm, command: str, spec: str, done: Completed) -> NpmError:
+def _room_in(place: str) -> tuple[str, bool]:
+    """What is free there, in words, and whether that is next to nothing. Where no inode is left, npm may tell of a
+    directory that is missing, and there already, in place of ENOSPC."""
+    disk = os.statvfs(place)
+    free = disk.f_bavail * disk.f_frsize
+    inodes = f" and {disk.f_favail} inodes" if disk.f_files else ""  # Btrfs counts none
+    full = free < _NEXT_TO_NOTHING or (disk.f_files > 0 and disk.f_favail < _FEW_INODES)
+    return f"{free >> 20} MiB{inodes} are free in {place}", full
+
+
+def _failure(npm: Npm, command: str, spec: str, done: Completed, place: str | None = None) -> NpmError:
     where = f" from {npm.registry}" if npm.registry else ""
-    told = _explain(done)
+    told = _explain(done, place)
     if done.timed_out:
         reason = f"took longer than {npm.timeout:g} s: {told or 'raise timeout, or look at the network'}"
     else:
