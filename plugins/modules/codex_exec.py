@@ -296,9 +296,9 @@ options:
       - How many bytes RV(events) and RV(thread_items) may take together. Past it, long strings in them are cut, with a
         mark that gives their full length; a quarter more, and further events are only counted in RV(events_dropped).
         The final response is never cut.
-      - Whatever it is, an event of more than 250,000 values, nested more than 100 deep, or of more than 8 MiB with
-        characters that take four bytes, is left out, and told of in a warning. A line of more than 64 MiB ends the
-        turn.
+      - Whatever it is, an event of more than 8 MiB, of more than 250,000 values, or nested more than 100 deep, is left
+        out, and told of in a warning; O(events_path) keeps it. A message of the agent of that kind, or a line of more
+        than 64 MiB, ends the turn.
     type: int
     default: 1048576
   events_path:
@@ -414,7 +414,7 @@ status:
     - How the turn ended. Only V(completed) is success.
     - V(failed) is a C(turn.failed) event, V(exited) a non-zero exit status, V(killed) a signal, V(timed_out) one of
       the limits, V(aborted) a cancelled turn or a control node that was gone too long, V(bad_stream) a line that is
-      no JSON or longer than 64 MiB, V(spawn_failed) a CLI that could not be started, V(incomplete) an exit status 0
+      no JSON or too long, V(spawn_failed) a CLI that could not be started, V(incomplete) an exit status 0
       without C(turn.completed) or with processes that could not be killed, V(invalid_response) a final response that
       does not satisfy O(output_schema), and V(not_run) check mode.
   type: str

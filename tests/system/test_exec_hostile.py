@@ -93,6 +93,26 @@ def test_any_stream_has_a_clean_result_within_its_limits(
     assert isinstance(result["final_response"], str) and isinstance(result["usage"], (dict, type(None)))
 
 
+@pytest.mark.parametrize("kind", ["command_execution", "agent_message"])
+@pytest.mark.parametrize("unit", ["x", "\u0101", "x\U0001f600"])
+def test_the_longest_line_costs_no_more_whatever_is_in_it(turns: Turns, place: Path, kind: str, unit: str) -> None:
+    head = f'{STARTED}\n{{"type":"item.completed","item":{{"type":"{kind}","text":"'.encode()
+    size = events.LINE_LIMIT - 1024
+    (place / "line").write_bytes(head + unit.encode() * (size // len(unit.encode())) + b'"}}\n')
+    (place / "program").write_text(f"cat line; echo '{COMPLETED}'")
+    result, _shown, memory = turns.run(
+        prompt="x", codex_path=str(place / "codex"), working_directory="/", events_path=str(place / "events.jsonl")
+    )
+    assert memory < MEMORY, f"{memory // MIB} MiB"
+    assert result["thread_id"] == THREAD and result["thread_items"] == []
+    if kind == "agent_message":
+        assert result["status"] == "bad_stream" and "message of the agent that cannot be read" in result["msg"]
+    else:
+        assert result["status"] == "completed" and "too large to be read" in result["warnings"][-1]
+    with (place / "events.jsonl").open("rb") as kept:
+        assert kept.read(len(head)) == head and os.fstat(kept.fileno()).st_size > size
+
+
 def test_a_thread_is_told_of_once_however_often_it_begins(open_dir: Path) -> None:
     """It is what must not be lost, and so what nothing else holds back."""
     (open_dir / "events").write_text(f"{STARTED}\n" * 100_000)

@@ -19,7 +19,8 @@ from .outcome import FAILURE_LENGTH
 
 # Strings longer than this are cut once the events outgrow their limit, and to this length.
 CUT_LENGTH = 200
-# A line longer than this is no event of the CLI's, but an attack on the memory of the host.
+# A line longer than this is no event of the CLI's, but an attack on the memory of the host. For events_path, it is held
+# whole, and twice while its end is put to it; it is parsed only as far as bounded_json goes.
 LINE_LIMIT = 64 * 1024 * 1024
 # Where a line is looked at that is not parsed.
 _HEAD = 1000
