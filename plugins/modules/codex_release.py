@@ -164,7 +164,7 @@ rolled_back_from:
   type: str
   sample: 0.171.0
 given_back:
-  description: What was there before and is there again, with O(version=all).
+  description: What was there before and is there again, or in check mode would be, with O(version=all).
   returned: success
   type: list
   elements: str
@@ -289,7 +289,9 @@ def remove_all(module: AnsibleModule, request: ReleaseRequest) -> dict[str, Any]
     done = uninstall(store, module.params["force"], request.timeout, module.check_mode)
     for warning in done.warnings:
         module.warn(warning)
-    after: dict[str, Any] = {"active": None, "releases": []} if done.changed else before
+    after: dict[str, Any] = before
+    if done.changed:
+        after = {"active": None, "releases": [], "given_back": done.given_back}
     return {
         "changed": done.changed,
         "version": ALL,
@@ -361,9 +363,9 @@ def read_tarballs(paths: list[str], checksums: dict[str, str]) -> list[Tarball]:
 def describe(state: Any) -> str:
     """A state as the lines of a diff."""
     releases = "".join(f"  {version}\n" for version in state["releases"])
-    differs = "".join(f"  {line}\n" for line in state.get("differs", []))
-    damage = f"not as installed:\n{differs}" if differs else ""
-    return f"active: {state['active'] or 'none'}\nreleases:\n{releases}{damage}"
+    more = {"not as installed": state.get("differs"), "given back": state.get("given_back")}
+    rest = "".join(f"{head}:\n" + "".join(f"  {line}\n" for line in lines) for head, lines in more.items() if lines)
+    return f"active: {state['active'] or 'none'}\nreleases:\n{releases}{rest}"
 
 
 def report(store: ReleaseStore) -> dict[str, Any]:

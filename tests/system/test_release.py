@@ -106,17 +106,35 @@ def test_all_of_it_goes_and_what_it_replaced_is_given_back(host):
     before = tree_of(host.root)
     host.release(NEW)
     assert tree_of(host.root) != before
+    (host.prefix / "mine").touch()
     told = host.release("all", state="absent", check=True)
     assert told["changed"] and host.says() == f"codex-cli {NEW}"
     done = host.release("all", state="absent")
     assert (done["changed"], done["given_back"], done["releases"]) == (True, [str(host.tree), str(host.bin)], [])
-    assert not host.prefix.exists()
+    said = ("given_back", "diff", "warnings")
+    assert [told[key] for key in said] == [done[key] for key in said]
+    assert f"{host.prefix} stays, as mine in it is none of ours" in str(done["warnings"])
+    assert done["diff"]["after"].endswith(f"given back:\n  {host.tree}\n  {host.bin}\n")
+    shutil.rmtree(host.prefix)
     # npm hides a file of its own in the tree, which it writes anew.
     assert {name: each for name, each in tree_of(host.root).items() if ".package-lock" not in name} == {
         name: each for name, each in before.items() if ".package-lock" not in name
     }
     assert f"@openai/codex@{OLD}" in host.npm("ls")
     assert host.release("all", state="absent")["changed"] is False
+
+
+def test_a_link_to_a_release_that_is_gone_is_still_ours(host):
+    host.release(OLD)
+    shutil.rmtree(host.prefix / "releases" / OLD)
+    assert host.bin.is_symlink() and not host.bin.exists()
+    host.release(NEW)
+    assert not (host.prefix / "replaced").exists()  # nobody else's, to be given back
+    shutil.rmtree(host.prefix / "releases" / NEW)
+    for check in (True, False):
+        done = host.release("all", state="absent", check=check)
+        assert (done["changed"], done["given_back"]) == (True, [])
+    assert not host.bin.is_symlink() and not host.tree.is_symlink()
 
 
 def test_a_file_is_given_back_and_a_bare_host_is_bare_again(host):
@@ -136,7 +154,9 @@ def test_a_file_is_given_back_and_a_bare_host_is_bare_again(host):
 def test_what_is_not_kept_any_more_is_told_not_given_back(host):
     host.npm("install", f"@openai/codex@{OLD}")
     host.release(NEW, keep=0)
+    told = host.release("all", state="absent", check=True)
     done = host.release("all", state="absent")
+    assert told["warnings"] == done["warnings"] and told["given_back"] == done["given_back"] == []
     assert f"npm install --global @openai/codex@{OLD} brings it back" in str(done["warnings"])
     assert not host.bin.is_symlink() and not host.tree.is_symlink()
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import Iterator
+from typing import Iterator, NamedTuple, Sequence
 from urllib.parse import quote, unquote
 
 from .._host import trees
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory, public_directories
 from .binary import PACKAGE
 from .store import ReleaseStore
+
+_MOST_LINKS = 40  # as the kernel follows
 
 
 def keep_replaced(store: ReleaseStore) -> Iterator[str]:
@@ -77,40 +79,82 @@ def note_plain(store: ReleaseStore, tree: str, version: str) -> None:
     trees.place_link(os.path.join(folder, quote(tree, safe="")), version)
 
 
-def give_back(store: ReleaseStore) -> Iterator[tuple[str, str]]:
-    """Gives back what was replaced, each in one step, npm's trees first, as the stable path may lead there. Tells of
-    each its path, and, where it cannot be given back, why and how it is had again."""
+class Return(NamedTuple):
+    """Something that is to be at ``path`` again: the plain installation that became the release ``version``, or, where
+    that is None, what is ``kept``. ``problem`` is why it cannot be given back, and how it is had again; else empty."""
+
+    path: str
+    kept: str
+    version: str | None
+    problem: str
+
+
+def plan_return(store: ReleaseStore) -> list[Return]:
+    """What can be given back, and what cannot. Changes nothing; ``give_back`` does it."""
+    trees_again = list(_plan_trees(store))
+    return [*trees_again, *_plan_bin(store, trees_again)]
+
+
+def give_back(store: ReleaseStore, planned: Sequence[Return]) -> None:
+    """Gives back what can be, each in one step, npm's trees first, as the stable path may lead there."""
+    for each in planned:
+        if each.problem:
+            continue
+        if each.version is not None:
+            _plain_again(store, each.path, each.version)
+        elif os.path.islink(each.kept):
+            trees.place_link(each.path, os.readlink(each.kept))
+        else:
+            temporary = trees.temporary_name(each.path)
+            trees.remove(temporary)
+            trees.link_or_copy(each.kept, temporary)
+            os.rename(temporary, each.path)
+
+
+def _plan_trees(store: ReleaseStore) -> Iterator[Return]:
     folder = os.path.join(store.replaced, "npm")
     with contextlib.suppress(FileNotFoundError):
         for name in sorted(os.listdir(folder)):
-            tree, version = unquote(name), os.readlink(os.path.join(folder, name))
+            note = os.path.join(folder, name)
+            tree, version = unquote(name), os.readlink(note)
             if os.path.islink(tree) and is_ours(store, tree):
-                if os.path.isdir(store.path(version)):
-                    _plain_again(store, tree, version)
-                    yield tree, ""
-                else:
-                    yield (
-                        tree,
-                        f"its release is gone by now: npm install --global {PACKAGE}@{version} brings it back",
-                    )
-            trees.remove(os.path.join(folder, name))
+                gone = f"its release is gone by now: npm install --global {PACKAGE}@{version} brings it back"
+                yield Return(tree, note, version, "" if os.path.isdir(store.path(version)) else gone)
+
+
+def _plan_bin(store: ReleaseStore, trees_again: Sequence[Return]) -> Iterator[Return]:
     kept = os.path.join(store.replaced, os.path.basename(store.bin))
     if not os.path.lexists(kept) or (os.path.lexists(store.bin) and not is_ours(store, store.bin)):
         return
+    problem = ""
     if os.path.islink(kept):
         target = os.readlink(kept)
-        led_to = os.path.join(os.path.dirname(store.bin), target)
-        if os.path.exists(led_to) and not is_ours(store, led_to):  # npm's link leads to us as long as its tree does
-            trees.place_link(store.bin, target)
-            yield store.bin, ""
-        else:
-            yield store.bin, f"it was a link to {target}, which is not there any more"
-    else:
-        temporary = trees.temporary_name(store.bin)
-        trees.remove(temporary)
-        trees.link_or_copy(kept, temporary)
-        os.rename(temporary, store.bin)
-        yield store.bin, ""
+        if not _will_be(store, os.path.join(os.path.dirname(store.bin), target), trees_again):
+            problem = f"it was a link to {target}, which is not there any more"
+    yield Return(store.bin, kept, None, problem)
+
+
+def _will_be(store: ReleaseStore, path: str, trees_again: Sequence[Return]) -> bool:
+    """Whether a path leads to something that is none of ours, once npm's trees are plain again."""
+    now = {}  # where that is now which a tree will have in it
+    for each in trees_again:
+        if each.version is not None and not each.problem:
+            package = store.package(each.version)
+            now[os.path.join(os.path.realpath(os.path.dirname(each.path)), os.path.basename(each.path))] = package
+            now[os.path.join(package, "node_modules", store.platform.package)] = _beside(store, each.version)
+    at, is_in_tree, links = "/", False, 0
+    ahead = path.split("/")[::-1]
+    while ahead:
+        at = os.path.normpath(os.path.join(at, ahead.pop()))
+        if at in now:
+            at, is_in_tree = now[at], True
+        elif os.path.islink(at):
+            links += 1
+            if links > _MOST_LINKS:
+                return False
+            ahead += os.readlink(at).split("/")[::-1]
+            at = "/" if os.readlink(at).startswith("/") else os.path.dirname(at)
+    return os.path.exists(at) and (is_in_tree or not is_ours(store, at))
 
 
 def _plain_again(store: ReleaseStore, tree: str, version: str) -> None:
@@ -118,7 +162,7 @@ def _plain_again(store: ReleaseStore, tree: str, version: str) -> None:
     copy = trees.temporary_name(tree)
     trees.remove(copy)
     trees.clone(store.package(version), copy)
-    beside = os.path.join(os.path.dirname(store.package(version)), os.path.basename(store.platform.package))
+    beside = _beside(store, version)
     nested = os.path.join(copy, "node_modules", store.platform.package)
     if os.path.isdir(beside) and not os.path.lexists(nested):
         for folder in (os.path.join(copy, "node_modules"), os.path.dirname(nested)):
@@ -127,6 +171,11 @@ def _plain_again(store: ReleaseStore, tree: str, version: str) -> None:
         trees.clone(beside, nested)
     trees.exchange(copy, tree)
     trees.remove(copy)
+
+
+def _beside(store: ReleaseStore, version: str) -> str:
+    """Where a release has its platform package, where it has one."""
+    return os.path.join(os.path.dirname(store.package(version)), os.path.basename(store.platform.package))
 
 
 def is_ours(store: ReleaseStore, path: str) -> bool:

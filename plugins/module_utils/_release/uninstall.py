@@ -15,14 +15,14 @@ import os
 from typing import NamedTuple
 
 from .._host import trees
-from .replaced import give_back, is_ours
+from .replaced import give_back, is_ours, plan_return
 from .store import ReleaseError, ReleaseStore
 
 _OURS = ("releases", "staging", "npm-root", "rollback", "replaced", "lock")
 
 
 class Uninstalled(NamedTuple):
-    """What was done, or would be. ``given_back`` are paths; in check mode none is known yet."""
+    """What was done, or in check mode would be. ``given_back`` are paths."""
 
     changed: bool
     given_back: list[str]
@@ -39,31 +39,32 @@ def uninstall(store: ReleaseStore, force: bool, timeout: float, check: bool) -> 
         return Uninstalled(False, [], [])
     _refuse_in_use(store, force)
     if check:
-        return Uninstalled(True, [], [])
-    given_back: list[str] = []
-    warnings: list[str] = []
-    with store.locked(timeout):
-        _refuse_in_use(store, force)
-        for path, problem in give_back(store):
-            if problem:
-                warnings.append(f"{path} is not given back: {problem}")
-            else:
-                given_back.append(path)
-        for path in (store.bin, *store.trees()):
-            if os.path.islink(path) and is_ours(store, path):
+        planned, gone = plan_return(store), {*places, *_links(store)}
+    else:
+        with store.locked(timeout):
+            _refuse_in_use(store, force)
+            planned, gone = plan_return(store), set()
+            give_back(store, planned)
+            for path in _links(store):
                 os.unlink(path)
                 if path != store.bin:
                     with contextlib.suppress(OSError):  # something else of @openai is there
                         os.rmdir(os.path.dirname(path))
-        for place in places:
-            trees.remove(place)
+            for place in places:
+                trees.remove(place)
+    warnings = [f"{each.path} is not given back: {each.problem}" for each in planned if each.problem]
     with contextlib.suppress(FileNotFoundError):
-        left = sorted(os.listdir(store.prefix))
+        left = sorted(name for name in os.listdir(store.prefix) if os.path.join(store.prefix, name) not in gone)
         if left:
             warnings.append(f"{store.prefix} stays, as {left[0]} in it is none of ours")
-        else:
+        elif not check:
             os.rmdir(store.prefix)
-    return Uninstalled(True, given_back, warnings)
+    return Uninstalled(True, [each.path for each in planned if not each.problem], warnings)
+
+
+def _links(store: ReleaseStore) -> list[str]:
+    """The stable path and npm's trees, where they lead to us."""
+    return [path for path in (store.bin, *store.trees()) if os.path.islink(path) and is_ours(store, path)]
 
 
 def _refuse_in_use(store: ReleaseStore, force: bool) -> None:
