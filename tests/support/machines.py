@@ -1,4 +1,5 @@
-"""This machine, as a copy that is thrown away: its own file systems below, all that is written in memory."""
+"""This machine, as a copy that is thrown away: its own file systems below, all that is written in memory, and its own
+processes alone."""
 
 from __future__ import annotations
 
@@ -9,14 +10,19 @@ set -eu
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir -m 755 "$1/upper" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
-for place in proc dev sys; do mount --rbind "/$place" "$1/root/$place"; done
+for place in dev sys; do mount --rbind "/$place" "$1/root/$place"; done
+mount -t proc proc "$1/root/proc"
 place=$1
 shift
-exec chroot "$place/root" "$@"
+# This shell stays: as the first process there it reaps what others leave to it.
+chroot "$place/root" "$@"
+exit
 """
 
 
 def on_a_copy(place: Path, *argv: str) -> list[str]:
     """The argument vector that runs ``argv`` there, as root. ``place`` is an empty directory, for what that takes. The
-    copy is gone with the last process in it."""
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _MAKE, "sh", str(place), *argv]
+    copy, with all that it runs, is gone when ``argv`` ends or is killed. It sees no process of the machine's, whose
+    users may be those of its own tenants."""
+    own = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+    return [*own, "sh", "-c", _MAKE, "sh", str(place), *argv]

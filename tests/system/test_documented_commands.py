@@ -137,9 +137,10 @@ def test_an_operator(tmp_path: Path) -> None:
     (tmp_path / "script").write_text("\n".join(script))
     (tmp_path / "machine").mkdir()
     turns = SCRIPT.replace("exit 0\n", TURN)
-    with Registry(
-        [path for version in VERSIONS for path in build_release(tmp_path, version, script=turns)]
-    ) as registry:
+    packages = [path for version in VERSIONS for path in build_release(tmp_path, version, script=turns)]
+    # What a tenant of this machine runs meanwhile is none of the worker's, whose first tenant has the same UID.
+    namesake = {"user": 20_001, "group": 20_001, "extra_groups": [], "cwd": "/"}
+    with Registry(packages) as registry, subprocess.Popen(["cat"], stdin=subprocess.PIPE, **namesake):
         done = subprocess.run(
             on_a_copy(tmp_path / "machine", "bash", str(tmp_path / "script")),
             capture_output=True,

@@ -80,7 +80,7 @@ class Site:
     def __init__(self, directory: Path, root: Path, stub: ResponsesStub) -> None:
         self.directory, self.root = directory, root
         for number, name in enumerate(("acme", "beta")):
-            make_home(root, name, 61240 + number)
+            make_home(root, name, 61245 + number)
         self.options = {**real(stub), "root": str(root), "workspace": "acme"}
         hosts = dict.fromkeys(("one", "two", "three"), LOCAL) | {"nowhere": {"ansible_host": "192.0.2.1"}}
         (directory / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.root
 
 TRIALS = int(os.environ.get("ALIVE_TRIALS", 1))
 PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-UID = 61300 + int(PROCESS[2:])
+UID = 61310 + int(PROCESS[2:])
 GRACE = 4.0
 # Children in sessions of their own, one of them nobody's child any more.
 COMMAND = "setsid sleep 4001 & (setsid sh -c 'sleep 4002 & setsid sleep 4003' &) ; sleep 4004"

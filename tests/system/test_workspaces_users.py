@@ -138,8 +138,8 @@ def test_no_new_user_comes_into_what_somebody_else_has(root, ways):
                 {"name": "numeric", "uid": taken.pw_uid + 1},
                 {"name": "in the group", "user": "alive-wheel"},
                 {"name": "taken", "user": "alive-t", "uid": taken.pw_uid},
-                {"name": "one", "user": "alive-1", "uid": 61_030},
-                {"name": "two", "user": "alive-2", "uid": 61_030},
+                {"name": "one", "user": "alive-1", "uid": 61_024},
+                {"name": "two", "user": "alive-2", "uid": 61_024},
             ],
         )
         assert not {pwd.getpwnam("alive-a").pw_uid} & {free, free + 1, taken.pw_uid, taken.pw_uid + 1}

@@ -240,3 +240,13 @@ def without_samples(returns, above=""):
 @pytest.mark.parametrize("module", MODULES)
 def test_every_key_of_a_result_shows_a_sample(module):
     assert list(without_samples(returns(module))) == []
+
+
+def test_no_two_files_of_tests_have_a_tenant_in_common():
+    """They run at the same time, and some look at all processes that a user of the machine has."""
+    found: dict[str, set[str]] = {}
+    for path in (CHECKOUT / "tests/system").glob("test_*.py"):
+        for uid in re.findall(r"\b6[12]_?\d{3}\b", path.read_text()):
+            found.setdefault(uid.replace("_", ""), set()).add(path.name)
+    assert len(found) > 40
+    assert {uid: files for uid, files in found.items() if len(files) > 1} == {}
