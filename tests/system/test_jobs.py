@@ -1,4 +1,4 @@
-"""The children that do a tenant's work: none outlives the process that waits for it."""
+"""The children that do a tenant's work: none outlives the process that waits for it, or takes more than its limits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from ansible_collections.alive.codex.plugins.module_utils._host import jobs
+from ansible_collections.alive.codex.plugins.module_utils._host.identity import current_identity
 from support.modules import CHECKOUT
 from support.turns import wait_until
 
@@ -35,3 +38,18 @@ def test_a_job_ends_with_its_parent() -> None:
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
         wait_until(lambda: not child.exists(), otherwise=lambda: f"{child.name} lives on")
+
+
+@pytest.mark.parametrize(
+    ("size", "ends"), [(64, ({"taken": 64}, "")), (192, ({}, "needed more than 128 MiB of memory"))]
+)
+def test_what_a_job_may_take_does_not_depend_on_what_its_parent_holds(size: int, ends: object) -> None:
+    held = bytearray(256 * 2**20)  # of zeros, which take no room until they are written to
+
+    def work(channel: jobs.Channel | None) -> dict[str, object]:
+        return {"taken": len(bytearray(size * 2**20)) // 2**20}
+
+    directory = os.open("/", os.O_RDONLY)
+    job = jobs.Job("one", current_identity(), directory, work)
+    (outcome,) = jobs.run_jobs([job], 1, jobs.Limits(memory=128 * 2**20))
+    assert (outcome.result, outcome.error) == ends and len(held)

@@ -80,13 +80,15 @@ def test_exactly_the_aged_and_idle_sessions_go(root, stub, version):
 
         meanwhile = {thread: start_resume(workspace, stub, thread) for thread in aged[6:9]}
         result = prune(root)
-        expected -= {thread for thread, each in meanwhile.items() if each.wait(60) == 0}
+        saved = {thread for thread, each in meanwhile.items() if each.wait(60) == 0}
+        expected -= saved
         assert result["problems"] == []
         assert gone(result) == expected
         assert set(workspace.rollouts()) == {*threads, fork} - expected
         counts = result["workspaces"][0]
         assert (counts["pruned"], counts["kept"]) == (len(expected), SESSIONS + 1 - len(expected))
-        assert (counts["in_use"], counts["needed"]) == (1, 1)
+        # One that was resumed in time was held open at that moment, or young already.
+        assert 1 <= counts["in_use"] <= 1 + len(saved) and counts["needed"] == 1
     finally:
         turn.kill()
         turn.wait()

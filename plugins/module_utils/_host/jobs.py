@@ -33,7 +33,8 @@ _LONGEST_WAIT = 60.0
 
 
 class Limits(NamedTuple):
-    """What one child may use: ``seconds`` of the clock (and of processor time), ``memory`` in bytes."""
+    """What one child may use: ``seconds`` of the clock (and of processor time), ``memory`` in bytes, beyond what its
+    parent holds already."""
 
     seconds: float = 600.0
     memory: int = 256 * 2**20
@@ -238,6 +239,13 @@ def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Job
         selector.close()
 
 
+def _data_held() -> int:
+    """Bytes of this process's data, which a child has from its parent: where that is large, as a process that runs many
+    modules may be, the child could begin nothing otherwise."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[5]) * resource.getpagesize()
+
+
 def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> None:
     """Never returns, and runs nothing of the parent's on the way out."""
     status = 1
@@ -250,7 +258,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
         for kind, value in (
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_CPU, int(limits.seconds) + 1),
-            (resource.RLIMIT_DATA, limits.memory),
+            (resource.RLIMIT_DATA, _data_held() + limits.memory),
         ):
             _soft, hard = resource.getrlimit(kind)
             soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
