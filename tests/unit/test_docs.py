@@ -160,14 +160,29 @@ def test_the_sdks_options_are_all_told() -> None:
     assert [name for name in documented_options("codex_exec") if not re.search(rf"`{name}`", page)] == ["root"]
 
 
-def test_each_attack_names_a_test_that_there_is() -> None:
-    tests = {path.name: path.read_text() for path in (CHECKOUT / "tests").rglob("test_*.py")}
-    everything = "".join(tests.values())
-    named = re.findall(r"\b(test_\w+\.py|test_\w+|Test[A-Z]\w+)", (CHECKOUT / "docs/security.md").read_text())
-    assert len(named) > 60
-    gone = {
-        name
-        for name in named
-        if not (name in tests if name.endswith(".py") else re.search(rf"\b(?:def|class) {name}\b", everything))
-    }
-    assert gone == set()
+def attacks() -> list[list[str]]:
+    """The rows of the tables of attacks: attack, verdict, tests."""
+    page = (CHECKOUT / "docs/security.md").read_text().partition("## Attacks that are tried")[2]
+    rows = [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in page.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row[0] != "attack"]
+
+
+def test_each_attack_is_told_once_with_tests_that_there_are() -> None:
+    paths = list((CHECKOUT / "tests").rglob("test_*.py"))
+    files = {path.name: path.read_text() for path in paths}
+    everything = "".join(files.values())
+    rows = attacks()
+    assert len(rows) > 60 and {len(row) for row in rows} == {3}
+    assert len({attack for attack, _verdict, _tests in rows}) == len(rows)
+    gone = []
+    for attack, _verdict, tests in rows:
+        text = everything
+        named = re.findall(r"([\w/]*\btest_\w+\.py)|(\btest_\w+|\bTest[A-Z]\w+)", tests)
+        assert named or tests == "none", attack
+        for file, name in named:
+            if file:  # with or without its folders; what follows it is in it
+                assert any(str(path).endswith(f"/{file}") for path in paths), file
+                text = files[file.rpartition("/")[2]]
+            elif not re.search(rf"\b(?:def|class) {name}\b", text):
+                gone.append(name)
+    assert gone == []
