@@ -117,6 +117,13 @@ version:
   returned: always
   type: str
   sample: 0.160.0
+unconfirmed_from:
+  description:
+    - The version from which C(alive.codex.update) switched to RV(version) before it was killed, so that it has not
+      validated RV(version) yet; null where there is no such thing.
+  returned: always
+  type: str
+  sample: 0.160.0
 valid:
   description:
     - Whether the binary is in order for RV(owner), or for O(probe_user) where there is no workspace. Why not,
@@ -194,7 +201,7 @@ def main() -> None:
     module.no_log_values = set()  # none of them is shown, and what is no secret is not to be taken for one
     problems = list(surroundings(params))
     home = first_home(params["root"])
-    seen: dict[str, Any] = {"version": None, "valid": False, "settled": False}
+    seen: dict[str, Any] = {"version": None, "unconfirmed_from": None, "valid": False, "settled": False}
     try:
         places = Places(
             params["version"],
@@ -207,6 +214,7 @@ def main() -> None:
         user = identity_of(home.owner.uid, home.owner.gid) if home else places.user
         found = report(places.bin, user, FLAGS, False, params["requires"], None)
         seen["version"] = found["version"] or runs_now(places)
+        seen["unconfirmed_from"] = ReleaseStore(places.prefix, places.bin, this_platform()).unconfirmed_from()
         seen["valid"] = not found["problems"]
         seen["settled"] = (
             params["state"] != "absent"

@@ -6,8 +6,9 @@
 
 Below the prefix: ``releases/<version>/`` in npm's global layout, each complete, but with the platform package beside
 the package, and with a record of what it is made of; ``staging/``, what is being made or removed; ``npm-root``, a link
-to npm's own global tree where that leads to the active release too; ``replaced/``, what was there before; ``rollback``,
-a link whose text says which release was gone back to from which; ``lock``. The time of a release's directory is when it
+to npm's own global tree where that leads to the active release too; ``replaced/``, what was there before; ``rollback``
+and ``unconfirmed``, links whose text says to which release from which version it was gone, back or in an update that has
+not validated it yet; ``lock``. The time of a release's directory is when it
 was last put out of service, or 0 where it never served; the newest is `previous`, unless the active release was gone
 back to: then that is.
 """
@@ -54,6 +55,7 @@ class ReleaseStore:
         self.staging = os.path.join(prefix, "staging")
         self.replaced = os.path.join(prefix, "replaced")
         self._rollback = os.path.join(prefix, "rollback")
+        self._unconfirmed = os.path.join(prefix, "unconfirmed")  # made and removed by the playbook update
         self.folder = os.path.join(prefix, "releases")
 
     # --- what is there
@@ -103,15 +105,13 @@ class ReleaseStore:
 
     def gone_back_from(self) -> str | None:
         """The version from which the active one was gone back to; None where it was not."""
-        to, version = self._noted()
+        to, version = _noted(self._rollback)
         return version if to is not None and to == self.active() else None
 
-    def _noted(self) -> tuple[str | None, str | None]:
-        try:
-            to, _slash, version = os.readlink(self._rollback).partition("/")
-        except OSError:
-            return None, None
-        return to, version
+    def unconfirmed_from(self) -> str | None:
+        """The version from which an update came to the active one and was then killed; None where it was not."""
+        to, version = _noted(self._unconfirmed)
+        return version if to is not None and to == self.active() else None
 
     def trees(self) -> list[str]:
         """npm's global trees that lead to the active release: that of the stable path, and npm's own."""
@@ -220,14 +220,15 @@ class ReleaseStore:
             # that was gone back from the previous one.
             if back:
                 trees.place_link(self._rollback, f"{version}/{active}")
-            elif self._noted()[0] == version:
+            elif _noted(self._rollback)[0] == version:
                 trees.remove(self._rollback)
         for path, target in [(self.bin, native), *((tree, self.package(version)) for tree in self.trees())]:
             if not _is_link_to(path, target):
                 public_directories(os.path.dirname(path))
                 trees.place_link(path, target)
-        if self._noted()[0] != version:
-            trees.remove(self._rollback)
+        for note in (self._rollback, self._unconfirmed):
+            if _noted(note)[0] != version:
+                trees.remove(note)
 
     def retire(self, version: str) -> None:
         """Notes that the release goes out of service now."""
@@ -248,6 +249,14 @@ class ReleaseStore:
     def users(self) -> dict[str, int]:
         """How many processes run a file of each release."""
         return _count_users({r.version: r.path for r in self.releases()})
+
+
+def _noted(note: str) -> tuple[str | None, str | None]:
+    try:
+        to, _slash, version = os.readlink(note).partition("/")
+    except OSError:
+        return None, None
+    return to, version
 
 
 def _count_users(paths: dict[str, str]) -> dict[str, int]:

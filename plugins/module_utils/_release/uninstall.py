@@ -18,7 +18,7 @@ from .._host import trees
 from .replaced import give_back, is_ours, plan_return
 from .store import ReleaseError, ReleaseStore
 
-_OURS = ("releases", "staging", "npm-root", "rollback", "replaced", "lock")
+_OURS = ("releases", "staging", "npm-root", "rollback", "unconfirmed", "replaced", "lock")
 
 
 class Uninstalled(NamedTuple):
