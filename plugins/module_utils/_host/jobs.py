@@ -242,7 +242,7 @@ def run_jobs(jobs: Iterable[Job], parallel: int, limits: Limits) -> Iterator[Job
 def _data_held() -> int:
     """Bytes of this process's data, which a child has from its parent: where that is large, as a process that runs many
     modules may be, the child could begin nothing otherwise."""
-    with open("/proc/self/statm", encoding="ascii") as file:
+    with open("/proc/self/statm", "rb") as file:  # text wants a codec, which the child's user may not be able to load
         return int(file.read().split()[5]) * resource.getpagesize()
 
 
