@@ -13,9 +13,11 @@ from datetime import date
 from typing import Any
 
 from ansible import constants as C
+from ansible import context
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.common.validation import check_type_int
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -236,9 +238,15 @@ def _no_secrets(given: dict[str, Any]) -> dict[str, Any]:
 
 def _worker_slot(task_vars: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
     """Holds back while this run has as many turns on the worker as the inventory allows."""
-    limit = int(task_vars.get("codex_worker_limit") or 0)
-    if limit <= 0:
-        return contextlib.nullcontext()
+    given = task_vars.get("codex_worker_limit") or 0
+    try:
+        limit = check_type_int(given)
+    except (TypeError, ValueError, OverflowError):
+        limit = -1
+    if limit < 0:
+        raise AnsibleActionFail(f"codex_worker_limit must be a number of turns, or 0 for no limit, not {given!r:.40}")
+    if not 0 < limit < (context.CLIARGS.get("forks") or C.DEFAULT_FORKS):
+        return contextlib.nullcontext()  # no more than forks run at once
     # This directory is one run's own, removed at its end, and known to all its forks.
     worker = task_vars.get("codex_worker") or task_vars.get("inventory_hostname")
     return _slots.taken(C.DEFAULT_LOCAL_TMP, str(worker), limit)

@@ -69,9 +69,10 @@ from ansible.plugins.inventory import BaseInventoryPlugin, to_safe_group_name
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.alive.codex.plugins.module_utils._formats.names import name_problem
+from ansible_collections.alive.codex.plugins.plugin_utils import _wanted
 
 GROUP = "codex_workspaces"
-PREFIX = "codex_workspaces_"
+PREFIX = _wanted.PREFIX
 
 
 class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-core has no types
@@ -84,6 +85,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         group = self.get_option("workers")
+        if self.get_option("limit") < 0:
+            raise AnsibleParserError(f"limit in {path} must be a number of turns, or 0 for no limit")
         if group not in inventory.groups:
             raise AnsibleParserError(f"there is no group {group!r}: name the source with the workers before {path}")
         workers = [
@@ -160,20 +163,24 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # ansible-cor
             for name in ("workspaces", "file", "names", "removed")
             if PREFIX + name in variables
         }
-        items = list(given.get("workspaces") or [])
-        if given.get("file"):
-            items += loader.load_from_file(loader.path_dwim(given["file"])) or []
-        # Who owns them is the role's matter.
-        items += [{"name": name} for name in given.get("names") or []]
+        try:
+            items = _wanted.mappings(f"{PREFIX}workspaces", given.get("workspaces"))
+            if given.get("file"):
+                content = loader.load_from_file(loader.path_dwim(str(given["file"])))
+                items += _wanted.mappings(f"the content of {PREFIX}file", content)
+            items += _wanted.by_rule(given.get("names"), 1)  # which UIDs they have is the role's matter
+            removed = set(_wanted.names("removed", given.get("removed")))
+        except ValueError as error:
+            raise AnsibleParserError(f"the workspaces of {worker} cannot be listed: {error}") from error
         names: dict[str, None] = {}
         for item in items:
-            name = item.get("name") if isinstance(item, dict) else item
+            name = item.get("name")
             problem = name_problem(name)
             if problem:
                 raise AnsibleParserError(f"the workspace name {name!r} of {worker} {problem}")
-            if not isinstance(item, dict) or item.get("state") != "absent":
+            if item.get("state") != "absent" and name not in removed:
                 names[str(name)] = None
-        return [name for name in names if name not in (given.get("removed") or [])]
+        return list(names)
 
     def _templated(self, worker: str, name: str, value: Any) -> Any:
         try:

@@ -93,11 +93,12 @@ def test_it_comes_stays_and_goes(places: dict[str, Path], pruner: Path) -> None:
     ("options", "said"),
     [
         ({"python": "/usr/bin/false"}, "python: /usr/bin/false cannot run the pruner"),
+        ({"python": "bin/python3"}, "python must be an absolute path, or a name on PATH"),
         ({"python": "/no/python"}, "python: /no/python cannot be run: No such file"),
         ({"max_age": "0d"}, "max_age: "),
         ({"minute": "5 4"}, "minute must be one field of a crontab"),
         ({"hour": "3\n* * * * * root sh"}, "hour must hold no control characters"),
-        ({"mailto": 'a" X="b'}, "mailto must be without quotes"),
+        ({"mailto": 'a" X="b'}, "mailto must be a user or an address"),
         ({"_checksum": "0" * 64}, "the script that arrived is not the one that was sent"),
         ({"crontab": "/no/cron.d/prune"}, "/no/cron.d is not there: install cron"),
     ],

@@ -234,6 +234,9 @@ def test_a_source_that_makes_no_host_says_so(place, names, text, group, why):
     [
         ({"workers": "nowhere"}, {}, "there is no group 'nowhere'"),
         ({}, {"codex_workspaces_workspaces": [{"name": "../x"}]}, "the workspace name '../x' of w1 has a slash"),
+        ({"limit": -1}, {}, "must be a number of turns, or 0 for no limit"),
+        ({}, {"codex_workspaces_workspaces": {"name": "x"}}, "codex_workspaces_workspaces must be a list of mappings"),
+        ({}, {"codex_workspaces_removed": {"x": 1}}, "codex_workspaces_removed must be a list of names"),
         ({}, {"ansible_host": "{{ nothing }}"}, "the variable ansible_host of w1 cannot be used here"),
     ],
 )
@@ -242,6 +245,12 @@ def test_what_is_wrong_is_told(place, options, variables, why):
     command = [Path(sys.executable).with_name("ansible-inventory"), "-i", directory, "--list"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert why in " ".join(done.stderr.split())
+
+
+def test_a_text_is_a_list_of_names_as_for_the_role(place):
+    text = "[fleet]\nw1 codex_workspaces_names=acme,globex codex_workspaces_removed=acme\n"
+    sources = one(place, "hosts.ini", text), one(place, "x.codex.yml", {"plugin": "alive.codex.workspaces"})
+    assert workspaces(*sources) == ["globex@w1"]
 
 
 def test_turns_fan_out_over_workspaces_within_each_workers_limit(place):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any, Mapping, NamedTuple
 
@@ -21,6 +22,13 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 MAILTO="{mailto}"
 {minute} {hour} * * {weekday} root nice -n 19 ionice -c 3 {python} -I {script} --cron{named}
 """
+# What every cron reads: with one field that it does not, it leaves out the whole file, and tells only its log.
+_FIELDS = {"minute": (0, 59), "hour": (0, 23), "weekday": (0, 7)}
+_PART = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_DAY = re.compile("|".join(_DAYS), re.IGNORECASE)
+# A user or an address, which cron gives to a mailer; with a dash before it, it would be an option.
+_ADDRESS = re.compile("[A-Za-z0-9_.+%@=][A-Za-z0-9_.+%@=-]*")
 # Where the script looks by itself.
 DEFAULT_CONFIG = "/etc/alive-codex-prune.json"
 
@@ -51,10 +59,19 @@ def crontab(schedule: Schedule, python: str, script: str, config: str) -> str:
     """
     for name, value in {**schedule._asdict(), "python": python}.items():
         check_line(name, value)
-        if name in ("minute", "hour", "weekday") and (not value or " " in value):
-            raise ValueError(f"{name} must be one field of a crontab, such as *, not {json.dumps(value)}")
-    if '"' in schedule.mailto:
-        raise ValueError(f"mailto must be without quotes, not {json.dumps(schedule.mailto)}")
+        if name in _FIELDS and not _is_field(value, name):
+            least, most = _FIELDS[name]
+            raise ValueError(
+                f"{name} must be one field of a crontab, * or numbers from {least} to {most}, such as {least}-{most}/2,"
+                f" not {json.dumps(value[:40])}"
+            )
+    if schedule.mailto and not all(map(_ADDRESS.fullmatch, schedule.mailto.split(","))):
+        raise ValueError(
+            "mailto must be a user or an address, or several with commas between them, not "
+            f"{json.dumps(schedule.mailto[:40])}"
+        )
+    if not python or ("/" in python and not python.startswith("/")):
+        raise ValueError(f"python must be an absolute path, or a name on PATH, not {json.dumps(python[:40])}")
     return _CRONTAB.format(
         **schedule._asdict(),
         python=_word(python),
@@ -62,6 +79,23 @@ def crontab(schedule: Schedule, python: str, script: str, config: str) -> str:
         config=config,
         named="" if config == DEFAULT_CONFIG else f" --config {_word(config)}",
     )
+
+
+def _is_field(text: str, name: str) -> bool:
+    """Whether every cron takes it for that field, and starts something at some time."""
+    least, most = _FIELDS[name]
+    if name == "weekday":
+        text = _DAY.sub(lambda day: str(_DAYS.index(day[0].lower())), text)
+    for part in text.split(","):
+        match = _PART.fullmatch(part)
+        if not match:
+            return False
+        first, last, step = (None if number is None else int(number) for number in match.groups())
+        if first is not None and not least <= first <= (first if last is None else last) <= most:
+            return False
+        if step is not None and (not 1 <= step <= most or (first is not None and last is None)):
+            return False  # one cron takes 5/10 for 5 alone, another for the rest of the hour
+    return True
 
 
 def _word(path: str) -> str:

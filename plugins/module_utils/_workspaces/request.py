@@ -17,6 +17,8 @@ from .._formats.text import abridged
 _MAX_ID = (1 << 32) - 2
 KEYS = {"name", "state", "user", "uid", "gid", "config"}
 _MODE = re.compile(r"0?[0-7]{3}")
+# Python reads no number of more than 4300 digits, and takes digits of every script for one.
+_NUMBER = re.compile("[0-9]{1,10}")
 
 
 class WantedWorkspace(NamedTuple):
@@ -41,7 +43,7 @@ def read_workspaces_json(text: str, defaults: Mapping[str, Any]) -> list[WantedW
     """``read_workspaces`` for JSON text, as it is or packed."""
     try:
         items = json.loads(packing.unpack(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest([f"the workspaces are not valid JSON: {error}"]) from None
     return read_workspaces(items, defaults)
 
@@ -115,11 +117,13 @@ def _parse_one(
 def _number(name: str, what: str, value: Any, problems: list[str]) -> int | None:
     if value is None:
         return None
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value)
     if isinstance(value, int) and value is not True and 0 < value <= _MAX_ID:
         return value
-    problems.append(f"the workspace {name!r} cannot have the {what} {value!r}: a number from 1 to {_MAX_ID} is needed")
+    problems.append(
+        f"the workspace {name!r} cannot have the {what} {value!r:.40}: a number from 1 to {_MAX_ID} is needed"
+    )
     return None
 
 

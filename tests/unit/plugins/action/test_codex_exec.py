@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.alive.codex.plugins.action.codex_exec import read_options
+from ansible_collections.alive.codex.plugins.action.codex_exec import _worker_slot, read_options
 from ansible_collections.alive.codex.plugins.module_utils._turn import options
 
 
@@ -72,3 +73,15 @@ class TestTheAction:
         with pytest.raises(AnsibleActionFail) as refused:
             read_options({"prompt": "x", "show": "with sk-hush-hush", **secret})
         assert "show" in str(refused.value) and "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["many", -1, "-1", 1.5, [1], float("inf")])
+def test_a_limit_that_is_none_is_refused(given: object) -> None:
+    with pytest.raises(AnsibleActionFail, match="codex_worker_limit must be a number of turns") as refused:
+        _worker_slot({"codex_worker_limit": given})
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("given", [0, "0", None, 10**9, "9" * 5000])
+def test_a_limit_that_no_run_reaches_takes_no_slots(given: object) -> None:
+    assert isinstance(_worker_slot({"codex_worker_limit": given}), contextlib.nullcontext)
