@@ -90,12 +90,8 @@ def _parse_one(
         )
     state = get("state") or "present"
     user = get("user")
-    uid = get("uid")
-    gid = get("gid")
-    if not isinstance(uid, int) or uid is True or not 0 < uid <= _MAX_ID:
-        uid = _number(name, "uid", uid, problems)
-    if not isinstance(gid, int) or gid is True or not 0 < gid <= _MAX_ID:
-        gid = _number(name, "gid", gid, problems)
+    uid = _number(name, "uid", get("uid"), problems)
+    gid = _number(name, "gid", get("gid"), problems)
     if state != "present" and state != "absent":
         problems.append(f"the workspace {name!r} cannot be {state!r}: state is present or absent")
     if user is None:

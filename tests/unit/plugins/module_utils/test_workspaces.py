@@ -71,7 +71,10 @@ def test_an_accepted_name_stays_where_it_is_put(name):
         ({"name": "a", "uid": 1, "gid": 0}, "cannot have the gid 0"),
         ({"name": "a", "user": 5}, "cannot have the user 5: give a name, or uid for a number"),
         ({"name": "a", "user": "a\x00b"}, "cannot have the user"),
+        ({"name": "a", "user": ""}, "cannot have the user ''"),
+        ({"name": "a", "uid": 1, "state": "Absent"}, "cannot be 'Absent'"),
         ({"name": "a", "uid": 1, "state": "gone"}, "cannot be 'gone'"),
+        ({"name": "a", "uid": 1, "state": "started"}, "cannot be 'started'"),
         ({"name": "a", "uid": 1, "owner": "x"}, "has owner, which is unknown"),
         ({"name": "a", "uid": 1, "config": [1]}, "the config of workspace 'a' is no mapping"),
         (
@@ -87,13 +90,37 @@ def test_workspaces_that_cannot_be_are_refused(item, why):
 
 
 def test_all_that_is_wrong_is_told_at_once():
-    text = problems([{"name": "a", "uid": 1}, {"name": "a", "uid": 2}, {"name": ".."}, {"name": "b"}])
-    assert "'a' is listed twice" in text and "'..'" in text and "'b' has no owner" in text
+    text = problems([7, {"name": "a", "uid": 1}, {"name": "a", "uid": 2}, {"name": ".."}, {"name": "b"}])
+    assert "not 7" in text and "'a' is listed twice" in text and "'..'" in text and "'b' has no owner" in text
     assert problems([{"name": f"n{n}"} for n in range(1000)]).endswith("give user or uid and 990 more")
 
 
 def test_a_wrong_owner_is_not_called_none():
     assert "has no owner" not in problems([{"name": "a", "uid": 0}])
+
+
+def test_a_wrong_state_is_not_taken_for_present():
+    for state in ("gone", "started"):
+        assert problems([{"name": "a", "state": state}]) == (
+            f"the workspace 'a' cannot be {state!r}: state is present or absent"
+        )
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"name": "a", "user": "u", "uid": None, "gid": None},
+        {"name": "a", "user": None, "uid": 1, "gid": 1},
+        {"name": "a", "user": "u", "uid": 2**32 - 2, "gid": 2**32 - 2},
+    ],
+)
+def test_what_can_be_is_taken_as_it_is(item):
+    for state in ({}, {"state": "present"}, {"state": None}):
+        (workspace,) = request.read_workspaces([{**item, **state, "config": None}], {})
+        assert workspace == (*(item["name"], True), *(item[key] for key in ("user", "uid", "gid")), {})
+    everything = {**item, "state": "absent", "config": {"a": 1}}
+    assert everything.keys() == request.KEYS
+    assert not request.read_workspaces([everything], {})[0].present
 
 
 def test_numbers_may_come_as_text():
@@ -151,6 +178,7 @@ def test_roots_that_cannot_be_are_refused(path):
 
 def test_shared_uids_are_found():
     assert request.shared_uids([("a", 1), ("b", 2), ("c", 1), ("d", 1)]) == {1: ["a", "c", "d"]}
+    assert request.shared_uids([("b", 1), ("a", 1)]) == {1: ["b", "a"]}
 
 
 MADE = [Change(".", "created", "mode 0700"), Change(".codex", "created", "mode 0700")]
