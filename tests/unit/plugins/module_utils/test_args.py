@@ -45,6 +45,8 @@ def test_every_option_has_its_place() -> None:
 @pytest.mark.parametrize(
     ("options", "tail"),
     [
+        ({"prompt": "x", "web_search_enabled": True}, '--config web_search="live"'),
+        ({"prompt": "x", "web_search_enabled": False}, '--config web_search="disabled"'),
         ({"prompt": "x", "ephemeral": True}, "--ephemeral"),
         ({"prompt": "x", "thread_id": "T", "fork": True}, "fork T - --image i.png"),
         ({"prompt": "x", "thread_id": "T", "fork": True, "thread_source": "cli"}, "--thread-source cli fork T -"),
@@ -55,7 +57,7 @@ def test_every_option_has_its_place() -> None:
         ({"review": {"base": "main"}, "ephemeral": True}, "--ephemeral review --base main"),
     ],
 )
-def test_what_the_sdk_has_no_option_for(options, tail) -> None:
+def test_each_alone(options, tail) -> None:
     images = ["i.png"] if tail.endswith("i.png") else []
     assert " ".join(argv.build_argv(wanted(codex_path="/codex", **options), images)) == (
         f"/codex exec --experimental-json {tail}"
@@ -116,3 +118,16 @@ def test_the_environment_is_replaced_or_inherited_and_added_to() -> None:
     assert argv.build_environment(options, inherited) == {"A": "b", **sdk, "CODEX_API_KEY": "sk-fake"}
     old = argv.build_environment(options, inherited, base_url_setting=False)
     assert old["OPENAI_BASE_URL"] == "http://x"
+
+
+def test_what_is_inherited_stays_as_it_is_and_what_is_given_becomes_utf_8() -> None:
+    inherited = {"X": "\udcff"}  # a byte that is no UTF-8
+    assert argv.build_environment(wanted(prompt="x", extra_env={"Y": "\ud800"}), inherited) == {
+        "X": "\udcff",
+        "Y": "\ufffd",
+        argv.ORIGINATOR: "codex_sdk_ts",
+    }
+    assert argv.build_environment(wanted(prompt="x", env={"Z": "\ud800"}), inherited) == {
+        "Z": "\ufffd",
+        argv.ORIGINATOR: "codex_sdk_ts",
+    }

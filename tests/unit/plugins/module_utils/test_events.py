@@ -219,6 +219,10 @@ def item(kind: str, **more: Any) -> dict[str, Any]:
     return {"type": "item.completed", "item": {"id": "a", "type": kind, **more}}
 
 
+def added(number: int) -> str:
+    return ", ".join(f"add {n}" for n in range(number))
+
+
 STATES = {"t2": {"status": "errored", "message": "out of credits"}, "t3": {"status": "running", "message": None}}
 
 
@@ -271,10 +275,68 @@ STATES = {"t2": {"status": "errored", "message": "out of credits"}, "t3": {"stat
             },
             "agents: spawn_agent: in_progress: look",
         ),
+        (item("collab_tool_call", tool="wait", status="completed", prompt="look"), "agents: wait: completed"),
+        (
+            item("collab_tool_call", tool="wait", agents_states={n: {"status": f"s{n}"} for n in range(12)}),
+            "agents: wait: " + ": ".join(f"s{n}" for n in range(10)),
+        ),
+        (
+            {"type": "item.updated", "item": {"type": "todo_list", "items": [{"completed": False}]}},
+            "plan: 0 of 1 done",
+        ),
+        (item("command_execution", command="true", exit_code=0, aggregated_output="done\n"), "exit 0: true"),
+        (item("command_execution", command="x", aggregated_output="a\nb\n"), "ended: x: b"),
+        (item("command_execution", command="x", exit_code=1, aggregated_output="y" * 900), f"exit 1: x: {'y' * 400}"),
+        (item("file_change", changes=[{"kind": "add", "path": n} for n in range(10)]), f"files: {added(10)}"),
+        (
+            item("file_change", status="completed", changes=[{"kind": "add", "path": n} for n in range(12)]),
+            f"files: {added(10)} and 2 more",
+        ),
+        (
+            item("mcp_tool_call", server="s", tool="t", status="completed", result={"content": [{"text": "200"}]}),
+            "tool s.t: completed",
+        ),
+        (
+            item(
+                "mcp_tool_call",
+                server="s",
+                tool="t",
+                status="failed",
+                result={"content": [{"text": "a"}, {"data": "?"}, *({"text": "b"} for _each in range(20))]},
+            ),
+            "tool s.t: failed: a b b b b b b b b",
+        ),
+        (item("web_search", query="u", action={"type": "open_page", "url": "u"}), "search: open_page: u"),
+        (item("web_search", query="q", action={"type": "other"}), "search: q"),
+        (item("web_search", action={"queries": list("abcdefghijkl")}), "search: a, b, c, d, e, f, g, h, i, j"),
+        (item("error", message="no model"), "error: no model"),
+        (item("error", message="m" * 900), f"error: {'m' * 400}"),
+        (item("error", message={"code": "c" * 900}), f"error: {json.dumps({'code': 'c' * 900})[:400]}"),
+        (item("reasoning", text="t" * 900), f"thinks: {'t' * 400}"),
+        (item("reasoning", text=["a"]), "thinks: [...]"),
+        (item("reasoning", text=5), "thinks: 5"),
+        (item("reasoning"), "thinks"),
+        ({"type": "thread.started", "thread_id": "T"}, "thread T"),
+        ({"type": "turn.completed"}, "completed: 0 tokens in (0 cached), 0 out"),
+        ({"type": "turn.failed", "error": "quota"}, "failed: quota"),
     ],
 )
 def test_every_type_of_item_has_a_line_and_what_failed_says_why(event: dict[str, Any], line: str) -> None:
     assert describe(event) == line
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        ({"type": "item.started", "item": {"type": "agent_message"}}, "started: agent_message"),
+        ({"type": "item.updated", "item": {"type": "command_execution"}}, "updated: command_execution"),
+        ({"type": "item.updated", "item": {"type": "of_the_future"}}, "updated: of_the_future"),
+        ({"type": "item.completed", "item": 5}, "item.completed"),
+        ({"type": "items", "item": {"type": "agent_message"}}, "items"),
+    ],
+)
+def test_what_is_not_worth_a_line_has_one_on_request(event: dict[str, Any], line: str) -> None:
+    assert (describe(event), describe(event, verbose=True)) == (None, line)
 
 
 KEYS = ["type", "item", "status", "text", "error", "message", "changes", "agents_states", "action", "items", "query"]
