@@ -45,7 +45,7 @@ def shorten(text: str, length: int) -> str:
 def one_line(text: str, length: int) -> str:
     """One clean line, of at most ``length`` characters, with blanks for line ends and marks for what does not fit."""
     line = _DOUBTFUL.sub(_blotted, " ".join(text[: 2 * length].split()))
-    return line if len(line) <= length else f"{line[: length - 3]}..."
+    return line if len(line) <= length and len(text) <= 2 * length else f"{line[: length - 3]}..."
 
 
 def counted(number: int, thing: str) -> str:

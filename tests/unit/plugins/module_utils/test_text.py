@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean, first_of, one_line
+from ansible_collections.alive.codex.plugins.module_utils._formats.text import (
+    abridged,
+    clean,
+    counted,
+    first_of,
+    one_line,
+    shorten,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,3 +48,27 @@ def test_what_is_cut_says_so_within_the_length() -> None:
     assert len(clean("\x1b" * 50, 100)) <= 100
     assert first_of(["a", "b", "c"], 2, "problem") == ["a", "b", "and 1 more problem"]
     assert first_of(["a"], 2, "problem") == ["a"]
+
+
+def test_what_fits_exactly_is_not_cut() -> None:
+    assert clean("x" * 100, 100) == shorten("x" * 100, 100) == one_line("x" * 100, 100) == "x" * 100
+    assert first_of(["a", "b"], 2, "problem") == ["a", "b"]
+    assert abridged(["a", "b"], limit=2) == "a, b"
+    # Each becomes four characters, which do not all fit.
+    assert clean("\x1b" * 25, 100) == r"\x1b" * 25
+    assert clean("\x1b" * 26, 100).endswith("... [cut, 26 characters]")
+
+
+def test_what_is_cut_begins_as_the_text_does() -> None:
+    assert shorten("x" * 101, 100) == "x" * 100 + "... [cut, 101 characters]"
+    assert clean("x" * 2001) == "x" * 1974 + "... [cut, 2001 characters]"
+    assert one_line("x" * 101, 100) == "x" * 97 + "..."
+    assert abridged("abcdefghijkl") == "a, b, c, d, e, f, g, h, i, j and 2 more"
+    assert abridged("abc", "; ", 1) == "a and 2 more"
+    assert first_of(list("abcd"), 2, "problem") == ["a", "b", "and 2 more problems"]
+
+
+def test_one_line_is_one_of_words() -> None:
+    assert one_line(" a\n\tb  c\x1b\u202e ", 100) == "a b c??"
+    assert one_line("a" + " " * 150 + "b" * 100, 100) == "a " + "b" * 49 + "..."
+    assert [counted(number, "turn") for number in (0, 1, 2)] == ["0 turns", "1 turn", "2 turns"]

@@ -7,9 +7,12 @@ import re
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._formats.specifier import satisfies
 from ansible_collections.alive.codex.plugins.module_utils._formats.version import (
+    NEWEST_PROVEN,
+    check_request,
     is_exact,
     parse_version,
     printed_version,
+    why_unproven,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +44,36 @@ def test_versions_are_ordered():
     assert all(parse_version(lower) < parse_version(higher) for lower, higher in zip(ORDER, ORDER[1:]))
     assert parse_version("0.44") == parse_version("0.44.0")
     assert parse_version("0.44.0+build.5") == parse_version("0.44.0")
+
+
+@pytest.mark.parametrize("same", [("alpha.4", "a4"), ("beta.4", "b.4"), ("rc.4", "c4", "pre.4", "PREVIEW.4")])
+def test_every_name_of_a_stage_is_read(same):
+    assert len({parse_version(f"1.2.3-{stage}") for stage in same}) == 1
+
+
+def test_what_comes_before_its_release_is_a_prerelease():
+    early = [*DEVELOPMENT, "1.0.0-alpha", "1.0.0-beta.1", "1.0.0-rc.2"]
+    assert all(parse_version(text).is_prerelease for text in early)
+    assert not any(parse_version(text).is_prerelease for text in ("1.0.0", "0.44", "1.0.0+dev"))
+
+
+@pytest.mark.parametrize("text", ["1", "a.b.c", "", "1.0.0 ", "1.0.0-", "0.0.1-" + "a" * 95, "x" * 10_000])
+def test_what_is_no_version_is_refused_in_a_line(text):
+    with pytest.raises(ValueError, match=r"^'[^\n]{0,100}' is not a version such as "):
+        parse_version(text)
+
+
+def test_a_version_may_have_100_characters():
+    longest = "0.0.1-" + "a" * 94
+    assert parse_version(longest) and is_exact(longest) and not is_exact(longest + "a")
+    check_request(longest)
+    check_request("t" * 100)
+
+
+def test_only_what_is_newer_than_all_that_was_tried_is_told():
+    newer = f"{NEWEST_PROVEN.partition('.')[0]}.999.0"
+    assert why_unproven(NEWEST_PROVEN) is why_unproven("0.44.0") is None
+    assert f"Codex {newer} is newer than {NEWEST_PROVEN}" in str(why_unproven(newer))
 
 
 def test_development_builds_of_a_release_are_equal_and_older_than_all_else_of_it():
@@ -77,6 +110,20 @@ def test_no_output_breaks_the_search(output):
 @pytest.mark.parametrize("text", ["latest", "previous", "0.44", "^0.44.0", "0.44.x", "", "0.44.0 ", "../0.44.0"])
 def test_what_is_not_one_exact_version(text):
     assert not is_exact(text)
+
+
+@pytest.mark.parametrize("text", ["0.44.0", "0.170.0-alpha.3", "latest", "next-1", "alpha", "canary_x.y", "version"])
+def test_a_version_or_a_tag_can_be_asked_for(text):
+    check_request(text)
+
+
+RANGES = ["0.44", "^0.44.0", ">=1", "v1", "v", "V", "x", "x.1", "X.x", "1.x", "*", "v*"]
+
+
+@pytest.mark.parametrize("text", [*RANGES, "", "a b", "../x", "a/b", "@x/y", "-a", "npm:x", "latest\n", "t" * 101])
+def test_nothing_else_can_be_asked_for(text):
+    with pytest.raises(ValueError, match=r"^version must be an exact version, [^\n]{0,170}$"):
+        check_request(text)
 
 
 REFUSED = [
