@@ -325,12 +325,17 @@ def test_every_type_of_item_has_a_line_and_what_failed_says_why(event: dict[str,
     assert describe(event) == line
 
 
+ITEMS = ["agent_message", "command_execution", "of_the_future"]
+
+
 @pytest.mark.parametrize(
     ("event", "line"),
     [
         ({"type": "item.started", "item": {"type": "agent_message"}}, "started: agent_message"),
         ({"type": "item.updated", "item": {"type": "command_execution"}}, "updated: command_execution"),
         ({"type": "item.updated", "item": {"type": "of_the_future"}}, "updated: of_the_future"),
+        *(({"type": "item.begun", "item": {"type": kind}}, f"begun: {kind}") for kind in ITEMS),
+        ({"type": "context.compacted"}, "context.compacted"),
         ({"type": "item.completed", "item": 5}, "item.completed"),
         ({"type": "items", "item": {"type": "agent_message"}}, "items"),
     ],
