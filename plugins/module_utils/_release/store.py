@@ -7,10 +7,9 @@
 Below the prefix: ``releases/<version>/`` in npm's global layout, each complete, but with the platform package beside
 the package, and with a record of what it is made of; ``staging/``, what is being made or removed; ``npm-root``, a link
 to npm's own global tree where that leads to the active release too; ``replaced/``, what was there before; ``rollback``
-and ``unconfirmed``, links whose text says to which release from which version it was gone, back or in an update that has
-not validated it yet; ``lock``. The time of a release's directory is when it
-was last put out of service, or 0 where it never served; the newest is `previous`, unless the active release was gone
-back to: then that is.
+and ``unconfirmed``, links whose text says to which release from which version it was gone, back or in an update that
+has not validated it yet; ``lock``. The time of a release's directory is when it was last put out of service, or 0 where
+it never served; the newest is `previous`, unless the active release was gone back to: then that is.
 """
 
 from __future__ import annotations
