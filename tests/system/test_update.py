@@ -23,7 +23,7 @@ LAST_CHECK = "TASK [Validate the binary as a tenant]"
 
 
 class Operator:
-    """A host whose new release fails for the tenant at the stable path, and only there, where the file ``broken`` is."""
+    """A host whose new release fails for the tenant, at the stable path alone, where the file ``broken`` is."""
 
     def __init__(self, root: Path, directory: Path) -> None:
         self.broken = root / "broken"
