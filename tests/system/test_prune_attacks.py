@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import multiprocessing
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -236,6 +237,34 @@ def test_what_is_no_database_costs_that_tenants_turn(root, hostile, bystander, m
     # The CLI may come to terms with it.
     assert rollout.exists() == (report_of(result, hostile)["pruned"] == 0)
     assert f"state_5.sqlite{suffix} is not a regular file" in " ".join(report_of(result, hostile)["problems"])
+    assert_pruned(result, bystander)
+
+
+# What a CLI could do that a tenant's configuration leads astray: a daemon with its pipes, and one in a further session.
+ASTRAY = """#!/bin/sh
+setsid sh -c 'echo $$ >>"$HOME/left"; exec sleep 300' &
+(setsid setsid sh -c 'echo $$ >>"$HOME/left"; exec sleep 300' >/dev/null 2>&1 &)
+cat /proc/self/limits >"$HOME/limits"
+while [ "$(wc -l <"$HOME/left")" -lt 2 ]; do sleep 0.01; done
+"""
+
+
+def test_nothing_that_the_cli_starts_outlives_it(root, hostile, bystander, open_dir, monkeypatch):
+    from ansible_collections.alive.codex.plugins.module_utils._sessions import codex_delete
+
+    monkeypatch.setattr(codex_delete, "CALL_SECONDS", 2.0)  # the daemon holds the CLI's pipes open
+    monkeypatch.setattr(codex_delete, "FAILURES", 1)
+    cli = open_dir / "codex"
+    cli.write_text(ASTRAY)
+    cli.chmod(0o755)
+    plant(hostile)
+    os.mkfifo(hostile.codex / "state_5.sqlite")
+    result = prune(root, codex_path=str(cli))
+    assert "took more than 2 s" in " ".join(report_of(result, hostile)["problems"])
+    left = (hostile.home / "left").read_text().split()
+    assert len(left) == 2 and not any(os.path.exists(f"/proc/{pid}") for pid in left)
+    limit = re.search(r"^Max processes +(\S+)", (hostile.home / "limits").read_text(), re.MULTILINE)
+    assert int(limit[1]) <= 2048
     assert_pruned(result, bystander)
 
 

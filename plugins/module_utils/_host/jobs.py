@@ -34,10 +34,11 @@ _LONGEST_WAIT = 60.0
 
 class Limits(NamedTuple):
     """What one child may use: ``seconds`` of the clock (and of processor time), ``memory`` in bytes, beyond what its
-    parent holds already."""
+    parent holds already. It starts nothing where its user has so many ``processes`` on the host."""
 
     seconds: float = 600.0
     memory: int = 256 * 2**20
+    processes: int = 2048
 
 
 class Sink(Protocol):
@@ -259,6 +260,7 @@ def _child(job: Job, report: int, channel: Channel | None, limits: Limits) -> No
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_CPU, int(limits.seconds) + 1),
             (resource.RLIMIT_DATA, _data_held() + limits.memory),
+            (resource.RLIMIT_NPROC, limits.processes),
         ):
             _soft, hard = resource.getrlimit(kind)
             soft = value if hard == resource.RLIM_INFINITY else min(value, hard)

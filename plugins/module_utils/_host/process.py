@@ -9,6 +9,7 @@ No environment is ever inherited or remembered here: each call is given the one 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -16,8 +17,12 @@ from typing import Callable, Mapping, NamedTuple, Sequence
 
 from .identity import Identity, become
 from .linux import die_with_parent
+from .proc import descendants
 
+# What cannot be killed for so long hangs in the kernel.
+KILL_SECONDS = 10.0
 _MEANWHILE = 0.2  # seconds between two calls of it
+_LAST_WORDS = 1.0  # seconds for which a killed command's pipes are read on
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -98,6 +103,35 @@ def run(
         except subprocess.TimeoutExpired:
             if meanwhile is None or time.monotonic() >= deadline:
                 os.killpg(child.pid, signal.SIGKILL)
-                stdout, stderr = child.communicate()
+                try:
+                    stdout, stderr = child.communicate(timeout=_LAST_WORDS)
+                except subprocess.TimeoutExpired as held:  # by what it started in a session of its own
+                    stdout, stderr = held.stdout or b"", held.stderr or b""
+                    for pipe in (child.stdin, child.stdout, child.stderr):
+                        with contextlib.suppress(OSError):
+                            if pipe is not None:
+                                pipe.close()
+                    child.wait()
                 return Completed(child.returncode, stdout, stderr, True)
             meanwhile()
+
+
+def kill_descendants() -> list[int]:
+    """Kills every process below this one until there is none, and reaps those that it is the parent of, or the
+    subreaper. Returns those that did not die."""
+    deadline = time.monotonic() + KILL_SECONDS
+    pause = 0.001
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return []
+        alive = descendants(os.getpid())
+        if time.monotonic() > deadline:
+            return alive
+        for pid in alive:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(pause)
+        pause = min(0.05, 2 * pause)

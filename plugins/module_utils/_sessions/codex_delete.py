@@ -3,7 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
 """``codex delete``, which removes a session with its rows, whatever its databases are like. Runs as the owner of a
-HOME."""
+HOME, in a process of its own.
+
+That process adopts what the CLI leaves behind, and kills it. A turn is in a PID namespace, which only root can make:
+not who has dropped to the owner for good, and has to see in the host's /proc what other processes have open.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ import time
 from typing import Mapping
 
 from .._host.identity import current_identity
-from .._host.process import bare_environment, run
+from .._host.linux import become_subreaper
+from .._host.process import bare_environment, kill_descendants, run
 from .._host.safefs import printable
 
 # What one call may take, all calls in one HOME together, and how many in a row may fail.
@@ -32,15 +37,21 @@ class CodexDelete:
         self._said = ""
         self._failures = 0
         self._deleted = 0
+        become_subreaper()
 
     def delete(self, session: str) -> bool:
         """Whether it removed what is left of the session."""
         try:
-            end = run([self._codex, "delete", "--force", session], self._environment, CALL_SECONDS)
+            try:
+                end = run([self._codex, "delete", "--force", session], self._environment, CALL_SECONDS)
+            finally:
+                survivors = kill_descendants()
         except OSError as error:
             return self._failed(str(error))
         except ImportError as error:  # one that only who started us can read
             return self._failed(f"{sys.executable} cannot be read by the owner of {self._home}: {error}")
+        if survivors:
+            return self._failed(f"left processes that cannot be killed: {survivors}")
         if end.timed_out:
             return self._failed(f"took more than {CALL_SECONDS:.0f} s")
         if end.rc:

@@ -27,12 +27,10 @@ from .._host.identity import Identity, become
 from .._host.linux import become_subreaper, die_with_parent
 from .._host.pid_namespace import fork_init, settle
 from .._host.proc import descendants
-from .._host.process import reset_signals
+from .._host.process import KILL_SECONDS, kill_descendants, reset_signals
 
 _F_SETPIPE_SZ = 1031
 
-# What cannot be killed for so long hangs in the kernel.
-KILL_SECONDS = 10.0
 READ_BYTES = 1024 * 1024
 
 
@@ -319,23 +317,3 @@ def _spawn(command: Command, streams: _Streams) -> subprocess.Popen[bytes]:
     finally:
         os.close(report_read)
         os.close(report_write)
-
-
-def kill_descendants() -> list[int]:
-    """Kills every process below this one until there is none. Returns those that did not die."""
-    deadline = time.monotonic() + KILL_SECONDS
-    pause = 0.001
-    while True:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return []
-        alive = descendants(os.getpid())
-        if time.monotonic() > deadline:
-            return alive
-        for pid in alive:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(pause)
-        pause = min(0.05, 2 * pause)
