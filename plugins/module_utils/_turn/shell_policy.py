@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Iterable, Mapping
 
 from .._formats.toml_document import TomlError, parse_toml
+from .._formats.toml_edit import merge
 
 SECTION = "shell_environment_policy"
 # What ``ignore_default_excludes = false`` excludes.
@@ -51,7 +52,7 @@ def layered(settings: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, 
                 table[part] = {}
             table = table[part]
         table[name] = _value(text)
-    return _merged(settings, above)
+    return merge(settings, above)
 
 
 def _value(text: str) -> Any:
@@ -59,14 +60,6 @@ def _value(text: str) -> Any:
         return parse_toml(f"value = {text}").data["value"]
     except TomlError:
         return text.strip()  # what is no TOML is a string
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        old = merged.get(name)
-        merged[name] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _texts(value: Any) -> tuple[str, ...]:
