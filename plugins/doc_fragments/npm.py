@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What every module that calls npm can be told of it."""
+    """What a module that calls npm can be told of it."""
 
     DOCUMENTATION = r"""
 options:
@@ -21,12 +21,17 @@ options:
       - The token for O(registry). npm gets it in its environment, never in an argument.
       - Where the address is C(http) and not this machine's, a warning tells that everybody on the way can read it.
     type: str
+notes:
+  - C(module_defaults) for the action group C(alive.codex.npm) take O(registry), O(registry_token) and O(npm).
+"""
+
+    # For modules that ask no registry, too.
+    COMMAND = r"""
+options:
   npm:
     description:
       - npm's path, or its name on C(PATH). It needs Node.js 16 or newer.
       - Neither npm nor Node.js is run where another user than root and the one at work could change it.
     type: str
     default: npm
-notes:
-  - C(module_defaults) for the action group C(alive.codex.npm) take O(registry), O(registry_token) and O(npm).
 """

@@ -22,17 +22,12 @@ options:
     type: str
     choices: [found, absent]
     default: found
-  prefix:
-    description: Where releases live.
-    type: path
-    default: /usr/local/lib/alive-codex
   bin:
     description: The stable path of the command, which is never removed.
-    type: path
-    default: /usr/local/bin/codex
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.workspaces
+  - alive.codex.release.places
 attributes:
   check_mode:
     support: full

@@ -22,18 +22,6 @@ options:
     description: The version that is to be installed. Where the host has it, neither room nor npm is needed.
     type: str
     default: latest
-  prefix:
-    description: Where releases live.
-    type: path
-    default: /usr/local/lib/alive-codex
-  bin:
-    description: The stable path of the command.
-    type: path
-    default: /usr/local/bin/codex
-  npm:
-    description: npm's path, or its name on C(PATH).
-    type: str
-    default: npm
   needs_npm:
     description: Whether the host installs with its own npm.
     type: bool
@@ -83,6 +71,8 @@ extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.attributes.info_module
   - alive.codex.workspaces
+  - alive.codex.release.places
+  - alive.codex.npm.command
 seealso:
   - module: alive.codex.codex_handmade
   - module: alive.codex.codex_validate

@@ -31,43 +31,6 @@ description:
 author:
   - Alive maintainers (@alive)
 options:
-  max_age:
-    description:
-      - How long after its last activity a session goes, as a number with V(s), V(m), V(h), V(d) or V(w).
-      - V(0) means that age is no reason; a V(0) with a unit is refused.
-    type: str
-    default: 30d
-  keep_last:
-    description: So many of the newest sessions of each store always stay in each workspace.
-    type: int
-    default: 0
-  max_bytes:
-    description:
-      - How much all sessions of one workspace may take, as a number with V(K), V(M), V(G) or V(T) (powers of 1024).
-        Past that, the oldest go.
-      - V(0) means that size is no reason; a V(0) with a unit is refused.
-    type: str
-    default: "0"
-  sweep:
-    description:
-      - Whether to remove what belongs to no session too, shell snapshots and temporary clones of a day ago, Claude's
-        shell snapshots and Codex's broken databases (C(db-backups)) of 30 days ago, and empty date directories of past
-        days; to checkpoint write-ahead logs that nobody has written to for an hour; and to give back the room of
-        deleted rows, from 1 MiB on, where a database keeps it until it is asked for. That takes 20 seconds a workspace
-        at most, beside running turns.
-    type: bool
-    default: true
-  archive:
-    description:
-      - A directory, made for root alone where it is missing, in which what goes is kept before it goes, as
-        C(<workspace>/<time>.tar.gz). Where an archive cannot be written, nothing of that workspace is pruned; nor is it
-        where another user owns the directory, or everybody may write to it.
-      - If not given, nothing is kept.
-    type: path
-  codex_path:
-    description: The Codex CLI that deletes sessions where the schema of its databases is not known.
-    type: path
-    default: /usr/local/bin/codex
   now:
     description:
       - The time to count ages from, in seconds since the epoch.
@@ -77,6 +40,8 @@ extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.workspaces
   - alive.codex.sessions
+  - alive.codex.sessions.stores
+  - alive.codex.sessions.rules
 attributes:
   check_mode:
     support: full

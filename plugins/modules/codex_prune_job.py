@@ -43,45 +43,6 @@ options:
     description: The Python (3.8 or newer) that runs the script.
     type: path
     default: /usr/bin/python3
-  stores:
-    description: As for M(alive.codex.codex_prune), like the options below.
-    type: list
-    elements: str
-    choices: [codex, claude]
-    default: [codex, claude]
-  codex_homes:
-    description: Directories below each workspace's HOME, besides C(.codex), that C(CODEX_HOME) names for some turns.
-    type: list
-    elements: str
-    default: []
-  claude_homes:
-    description: Directories below each workspace's HOME, besides C(.claude), that C(CLAUDE_CONFIG_DIR) names.
-    type: list
-    elements: str
-    default: []
-  max_age:
-    description: How long after its last activity a session goes; V(0) for off.
-    type: str
-    default: 30d
-  keep_last:
-    description: So many of the newest sessions of each store always stay in each workspace.
-    type: int
-    default: 0
-  max_bytes:
-    description: How much the sessions of one workspace may take; V(0) for off.
-    type: str
-    default: "0"
-  sweep:
-    description: Whether what belongs to no session goes too.
-    type: bool
-    default: true
-  archive:
-    description: A directory in which root keeps what goes before it goes. If not given, nothing is kept.
-    type: path
-  codex_path:
-    description: The Codex CLI that deletes sessions where the schema of its databases is not known.
-    type: path
-    default: /usr/local/bin/codex
   script:
     description: Where the script is installed.
     type: path
@@ -107,6 +68,8 @@ options:
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.workspaces
+  - alive.codex.sessions.stores
+  - alive.codex.sessions.rules
 attributes:
   check_mode:
     support: full

@@ -46,12 +46,6 @@ options:
       - Where releases live. Every user must be able to reach it, and only root to change it.
       - Run without root, everything belongs to the user who runs it, and no other but root may be able to change
         O(prefix) and O(bin).
-    type: path
-    default: /usr/local/lib/alive-codex
-  bin:
-    description: The stable path of the command.
-    type: path
-    default: /usr/local/bin/codex
   keep:
     description:
       - How many releases that were active before are kept to go back to, besides the active one. The oldest go, but
@@ -100,6 +94,8 @@ options:
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.npm
+  - alive.codex.npm.command
+  - alive.codex.release.places
 attributes:
   check_mode:
     support: full

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - alive.codex.attributes.info_module
   - alive.codex.workspaces
   - alive.codex.sessions
+  - alive.codex.sessions.stores
 seealso:
   - module: alive.codex.codex_prune
 """

@@ -36,6 +36,7 @@ options:
 extends_documentation_fragment:
   - alive.codex.attributes
   - alive.codex.npm
+  - alive.codex.npm.command
 attributes:
   check_mode:
     support: full

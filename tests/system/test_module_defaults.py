@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     directory = tmp_path_factory.mktemp("defaults")
     plays = []
     for group in GROUPS:
-        options = yaml.safe_load(FRAGMENTS[group].ModuleDocFragment.DOCUMENTATION)["options"]
+        [note] = yaml.safe_load(FRAGMENTS[group].ModuleDocFragment.DOCUMENTATION)["notes"]
+        options = re.findall(r"O\((\w+)\)", note)
         plays.append(play(group, {option: VALUES[option] for option in options}, directory / f"{group}.json"))
         plays.append(play(group, {"nobodys": 1}, directory / f"{group}-nobodys.json"))
     (directory / "plays.yml").write_text(json.dumps(plays))

@@ -151,7 +151,7 @@ def test_an_action_group_is_the_modules_of_one_documentation_fragment():
     groups = {
         path.stem: [module for module in MODULES if f"alive.codex.{path.stem}" in extended(module)]
         for path in (CHECKOUT / "plugins/doc_fragments").glob("*.py")
-        if fragment(path.stem)["options"]
+        if " DOCUMENTATION = " in path.read_text() and fragment(path.stem)["options"]
     }
     assert load(CHECKOUT / "meta/runtime.yml")["action_groups"] == groups
 
