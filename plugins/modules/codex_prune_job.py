@@ -176,7 +176,7 @@ def main() -> None:
 def install(module: AnsibleModule) -> None:
     """Ends the module. Raises ValueError before anything is changed, or OSError."""
     params = module.params
-    schedule = Schedule(params["minute"], params["hour"], params["weekday"], params["mailto"])
+    schedule = Schedule(*(params[name] or "" for name in Schedule._fields))  # Ansible takes a null for given
     config = config_text({name: params[name] for name in (*RULES, "log_dir")})
     cron = crontab(schedule, params["python"], params["script"], params["config"])
     cron_directory = os.path.dirname(params["crontab"])

@@ -96,6 +96,7 @@ def test_it_comes_stays_and_goes(places: dict[str, Path], pruner: Path) -> None:
         ({"python": "bin/python3"}, "python must be an absolute path, or a name on PATH"),
         ({"python": "/no/python"}, "python: /no/python cannot be run: No such file"),
         ({"max_age": "0d"}, "max_age: "),
+        ({"hour": None}, "hour must be one field of a crontab"),
         ({"minute": "5 4"}, "minute must be one field of a crontab"),
         ({"hour": "3\n* * * * * root sh"}, "hour must hold no control characters"),
         ({"mailto": 'a" X="b'}, "mailto must be a user or an address"),

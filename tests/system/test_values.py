@@ -39,6 +39,28 @@ def test_an_update_that_makes_no_sense_moves_nothing(tmp_path: Path, variables: 
     assert done.returncode and said in output and "TASK [" not in output and "Traceback" not in output, output
 
 
+QUICKSTART = "quickstart_directory must be an absolute path at least two levels below the root"
+STATUS = "codex_status_directory must be an absolute path"
+
+
+@pytest.mark.parametrize(
+    ("book", "variable", "value", "said"),
+    [
+        ("quickstart", "quickstart_directory", "/no-such-place", QUICKSTART),
+        ("quickstart", "quickstart_directory", "somewhere", QUICKSTART),
+        ("status", "codex_status_directory", "", STATUS),
+        ("status", "codex_status_directory", "panel", STATUS),
+    ],
+)
+def test_a_directory_that_cannot_be_meant_is_not_made(
+    tmp_path: Path, book: str, variable: str, value: str, said: str
+) -> None:
+    done = play(tmp_path, f"alive.codex.{book}", **{variable: value})
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode and said in output and output.count("TASK [") == 1, output
+    assert not Path("/no-such-place").exists()
+
+
 def test_canaries_come_first_and_once(tmp_path: Path) -> None:
     given = {"codex_update_canaries": ["w2"], "codex_update_batches": "1"}
     done = play(tmp_path, "alive.codex.update", "--list-hosts", **given)
