@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 
 import pytest
@@ -179,6 +180,44 @@ def test_a_header_names_what_its_session_depends_on(line, parents):
     assert plans.parents_in_header(line) == parents
 
 
+def test_the_name_of_a_rollout_has_its_session():
+    name = f"rollout-2026-01-02T03-04-05-{IDS[3]}.jsonl.zst"
+    assert plans.ROLLOUT.fullmatch(name) and name[plans.ROLLOUT_ID] == IDS[3]
+
+
+def test_in_a_long_header_all_that_it_names_is_needed():
+    long = header(forked_from_id=IDS[1], cwd="x" * 2**20)
+    assert plans.parents_in_header(long) == {IDS[1]}
+    nonsense = b'{"forked_from_id": "%s", "thread_id":\t"%s", "id": "%s" %s'
+    ids = [name.encode() for name in IDS[:3]]
+    assert plans.parents_in_header(nonsense % (*ids, b" " * 2**20)) == {IDS[0], IDS[1]}
+    assert plans.parents_in_header(nonsense % (*ids, b"")) == set()
+
+
+def test_only_what_is_older_may_have_to_go():
+    assert Rules().cutoff(NOW) == -math.inf and Rules(max_age=DAY, max_bytes=0).cutoff(NOW) == math.inf
+    assert Rules(max_age=300.0).cutoff(NOW) == 700.0
+    assert [Rules(max_age=300.0).is_aged(activity, NOW) for activity in (699.0, 700.0)] == [True, False]
+    assert not Rules().is_aged(0.0, NOW) and not Rules(max_bytes=5).is_due(0.0, NOW, 5)
+    assert Rules(max_bytes=5).is_due(NOW, NOW, 6)
+
+
+def test_what_is_counted_adds_up():
+    tally = plans.Tally()
+    for each in ((2, 100), (0, 0), (3, 11)):
+        tally.add(*each)
+    assert (tally.count, tally.bytes) == (5, 111)
+
+
+@given(situations())
+def test_why_one_that_is_due_stays_is_told(situation):
+    plan = plans.plan(**situation)
+    stays = {session.id for session in (*plan.in_use, *plan.needed)}
+    assert not stays & {session.id for session in plan.prune}
+    assert {session.id for session in plan.in_use} <= situation["in_use"]
+    assert not {session.id for session in plan.needed} & situation["in_use"]
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_may_be_a_header(line):
     plans.parents_in_header(b'"history_base"' + line)
@@ -268,6 +307,9 @@ def test_numbers_of_things_are_written_as_people_do(number, text):
         (f".codex/sessions/2026/01/02/rollout-2026-01-02T03-04-05-{IDS[0]}.jsonl", "rollout"),
         (f".codex/archived_sessions/rollout-2026-01-02T03-04-05-{IDS[0]}.jsonl.zst", "archived"),
         (f".codex/sessions/{IDS[0]}", "directory"),
+        (f".codex/sessions/2026/{IDS[0]}", "remains"),
+        (f".codex/sessions/{IDS[0]}x", "remains"),
+        (f".claude/{IDS[0]}.jsonl", "remains"),
         (f".claude/projects/-work/{IDS[0]}.jsonl", "transcript"),
         (f".claude/todos/{IDS[0]}-agent-{IDS[1]}.json", "remains"),
         (f".claude/tasks/{IDS[0]}", "remains"),
