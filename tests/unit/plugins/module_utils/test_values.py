@@ -6,13 +6,15 @@ import pytest
 from ansible_collections.alive.codex.plugins.module_utils._formats.values import check_line, check_path, check_seconds
 
 
-@pytest.mark.parametrize("path", ["", "codex", "./x", "~x", "/a\n", "/a\x1b[2J", "/a\0", "/" + "a" * 256, "/a" * 3000])
+@pytest.mark.parametrize(
+    "path", ["", "codex", "./x", "~x", "/a\n", "/a\x1b[2J", "/a\0", "/" + "a" * 256, "/a" * 3000, "/a" * 2048, "/\x7f"]
+)
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match=r"^prefix [^\n]{1,200}$"):
         check_path("prefix", path)
 
 
-@pytest.mark.parametrize("path", ["/", "/a b", "/.hidden", "/lost+found", "/ä", "/" + "a" * 255])
+@pytest.mark.parametrize("path", ["/", "/a b", "/.hidden", "/lost+found", "/ä", "/" + "a" * 255, "/a" * 2047 + "/"])
 def test_what_is_a_path_is_taken(path: str) -> None:
     check_path("prefix", path)
 
@@ -32,3 +34,14 @@ def test_a_line_has_one_line() -> None:
     check_line("npm", "a b")
     with pytest.raises(ValueError, match=r"^npm must hold no control characters"):
         check_line("npm", "a\nb")
+
+
+def test_what_is_shown_is_short() -> None:
+    with pytest.raises(ValueError, match=rf"not '{'a' * 80}'$"):
+        check_path("prefix", "a" * 80)
+    with pytest.raises(ValueError, match=rf"not '{'a' * 80}\.\.\.'$"):
+        check_path("prefix", "a" * 81)
+    with pytest.raises(ValueError, match=r"not -1000000$"):
+        check_seconds("timeout", -1_000_000)
+    with pytest.raises(ValueError, match=r"not a number of more digits$"):
+        check_seconds("timeout", -1_000_001)
