@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible.module_utils.ansible_release import __version__ as core_version
@@ -129,6 +131,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{where}: {reason} ({count} of tests/{part})\n" for reason, count in sorted(reasons.items())]
         path.write_text("".join(lines))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Where root's tests run side by side, each process of pytest-xdist sees, of all that the machine runs, what it has
+    started itself. Another's npm, or a tenant of the same UID, is not there for the tests and for what they try."""
+    alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid() == 0 and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0:
+        for spec in specs:
+            # The shell stays: as the first process there it reaps what others leave to it.
+            spec.python = shlex.join([*alone, "sh", "-c", '"$@"; exit', "sh", sys.executable])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

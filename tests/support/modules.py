@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,10 @@ def _library() -> Path:
     for source in (Path(ansible.__file__).parent, CHECKOUT / ".cache" / "checkout" / "ansible_collections"):
         link = library / source.name
         if link.resolve() != source.resolve():
-            new = library / f".{source.name}-{os.getpid()}"
-            new.symlink_to(source)
-            new.replace(link)
+            with tempfile.TemporaryDirectory(dir=library) as folder:
+                new = Path(folder, source.name)
+                new.symlink_to(source)
+                new.replace(link)
     return library
 
 

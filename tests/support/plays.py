@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from support.returned import hold
 from support.settings import TARGET_PYTHON
 
 # A socket's path must be short, so that pytest's directories will not do.
-SOCKETS = f"/tmp/alive-{os.getpid()}"
+SOCKETS = tempfile.mkdtemp(prefix="alive-", dir="/tmp")
 atexit.register(shutil.rmtree, SOCKETS, ignore_errors=True)
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": TARGET_PYTHON}
 
