@@ -29,7 +29,7 @@ from ansible_collections.alive.codex.plugins.module_utils._turn.tenant import Te
 from support.namespaces import without_pid_namespaces
 from support.plays import LOCAL, Play
 from support.stub import ResponsesStub
-from support.turns import isolated, make_home, real, stand_in, turn, wait_until
+from support.turns import command_line, isolated, make_home, real, stand_in, turn, wait_until
 
 # One that every user can run.
 PYTHON = shutil.which("python3", path=STANDARD_PATH)
@@ -138,7 +138,7 @@ class TestChains:
         result = isolated(lambda: turn(prompt=chains.prompt(), timeout=6, **options))
         assert chains.run() and chains.are_gone()
         assert (result["status"], result["reason"]) == ("timed_out", "timeout"), result
-        assert result["duration"] < 8 and result["containment"]["pid_namespace"]
+        assert result["duration"] < 11 and result["containment"]["pid_namespace"]
         assert not [warning for warning in result["warnings"] if "killed" in warning]
 
     def test_the_end_of_the_supervisor_ends_them(self, options: dict[str, Any], chains: Chains) -> None:
@@ -150,11 +150,11 @@ class TestChains:
         wait_until(chains.run, 40)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        wait_until(chains.are_gone, 2, of_tenant)
+        wait_until(chains.are_gone, otherwise=of_tenant)
 
-    @pytest.mark.parametrize(("number", "limit"), [(signal.SIGINT, 2.0), (signal.SIGKILL, GRACE + 5)])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
     def test_the_end_of_ansible_ends_them(
-        self, options: dict[str, Any], chains: Chains, tmp_path: Path, number: int, limit: float
+        self, options: dict[str, Any], chains: Chains, tmp_path: Path, number: int
     ) -> None:
         given = {**options, "prompt": chains.prompt(), "grace_period": GRACE}
         with Play(tmp_path, given, "localhost,", LOCAL).start() as process:
@@ -162,7 +162,7 @@ class TestChains:
             os.killpg(process.pid, number)
             if number == signal.SIGINT:
                 process.communicate(timeout=30)
-        wait_until(chains.are_gone, limit, of_tenant)
+        wait_until(chains.are_gone, otherwise=of_tenant)
 
 
 class TestTheVersionOfTheCli:
@@ -375,23 +375,22 @@ def test_two_turns_of_one_workspace_do_not_end_each_others_processes(
 ) -> None:
     first: list[Any] = []
     prompt = "[[run:setsid sleep 4731 & echo]] [[stall]]"
-    other = threading.Thread(target=lambda: first.append(isolated(lambda: turn(prompt=prompt, timeout=15, **options))))
+    other = threading.Thread(target=lambda: first.append(isolated(lambda: turn(prompt=prompt, timeout=300, **options))))
     other.start()
 
-    def sleepers() -> list[bytes]:
-        lines = [Path(f"/proc/{pid}/cmdline") for pid in of_tenant()]
-        return [
-            line for path in lines if path.exists() and b"4731" in (line := path.read_bytes()) and b"run" not in line
-        ]
+    def at_work() -> dict[str, int]:
+        return {command_line(pid): pid for pid in of_tenant()}
 
-    wait_until(lambda: b"sleep\x004731\x00" in sleepers(), 30)
+    wait_until(lambda: "sleep 4731" in at_work(), 60, at_work)
     # The pruner asks the host's /proc what is in use, and whether a process means the same by a path.
     assert UID in open_names(re.compile(r"/\.codex/sessions/.*/rollout-"))
     for pid in of_tenant():
-        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             assert shares_root(pid)
     second = isolated(lambda: turn(prompt="[[say:beside]]", **options))
     assert (second["status"], second["final_response"]) == ("completed", "beside")
-    assert b"sleep\x004731\x00" in sleepers()
+    assert "sleep 4731" in at_work()
+    (cli,) = (pid for line, pid in at_work().items() if " exec --experimental-json" in line)
+    os.kill(cli, signal.SIGKILL)
     other.join()
-    assert first[0]["status"] == "timed_out" and of_tenant() == []
+    assert first[0]["status"] == "killed" and of_tenant() == []

@@ -15,6 +15,7 @@ import pytest
 from support.modules import result_of, run_module, start_module
 from support.registry import Fault, Registry, unreachable_url
 from support.releases import build_release, pack_files
+from support.turns import wait_until
 
 OLD, NEW = "0.160.0", "0.161.0"
 BALLAST = 12 << 20
@@ -229,8 +230,6 @@ def test_npm_does_not_outlive_a_killed_module(registry, params):
     os.kill(process.pid, signal.SIGKILL)
     result_pipe_closed = process.communicate()
     assert result_pipe_closed[0] == ""
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{npm}").exists():
-        assert time.monotonic() < deadline
+    wait_until(lambda: not Path(f"/proc/{npm}").exists())
     registry.fault = Fault()
     assert result_of(start_module("codex_release", params))["changed"]

@@ -109,11 +109,9 @@ def test_a_resumed_thread_is_told_from_a_new_one(codex: Codex) -> None:
 
 
 def test_websocket_upgrade_is_refused_so_that_https_follows_at_once(codex: Codex) -> None:
-    started = time.monotonic()
     rc, events = codex.turn("[[say:hi]]")
     assert rc == 0 and answers(events) == ["hi"]
-    assert time.monotonic() - started < 10  # the CLI alone would retry for longer
-    assert '"method":"GET","path":"/v1/responses"' in codex.stub.recorded()
+    assert codex.stub.recorded().count('"method":"GET","path":"/v1/responses"') == 1  # the CLI alone would try again
 
 
 def test_a_program_runs_step_by_step(codex: Codex) -> None:
