@@ -42,7 +42,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 .DEFAULT_GOAL := help
 # All of them: make takes the names of files apart at blanks, so the recipes themselves see what is up to date.
 .PHONY: help setup build install quickstart quickstart-collection quickstart-venv test test-lint test-old test-new \
-	test-sanity test-unit test-units test-system test-molecule test-scenarios fleet hosts hosts-down gates coverage docsite \
+	test-sanity test-unit test-units test-system test-molecule test-scenarios fleet soak hosts hosts-down gates coverage docsite \
 	mutation bench canary canary-record clean
 
 help:
@@ -113,7 +113,10 @@ clean:
 	@if [ -e "$(VENV)/.requirements" ]; then set -x; rm -rf "$(VENV)"; \
 	elif [ -e "$(VENV)" ]; then echo "$(VENV) was not made by make setup: it stays"; fi
 
-test: test-lint gates test-units test-old test-new test-molecule
+# Lint and gates keep one core busy each.
+test:
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-lint gates
+	@$(MAKE) --no-print-directory test-units test-old test-new test-molecule
 	@cat "$(CACHE)"/summary/old* "$(CACHE)"/summary/new* "$(CACHE)"/summary/molecule 2>/dev/null || :
 
 # Sanity, unit and system tests with the old of all that varies, and with the new: see tests/README.md.
@@ -150,9 +153,9 @@ test-units: setup
 test-unit: setup
 	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile tests/unit
 
-# Two files at a time, here and above: much of it waits for processes.
+# More files at a time than there are cores, in an order of our own: much of it waits for processes.
 test-system: setup
-	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile --durations 10 tests/system
+	"$(VENV)/bin/pytest" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 10 tests/system
 
 # How much of plugins/ the tests run, in this surrounding, with branches: PARTS=tests/unit for the unit tests alone. All of
 # them together run nine tenths of it at least. What runs between fork and exec, and in a process that is killed, such as the
@@ -164,7 +167,7 @@ coverage: export ALIVE_CHECKOUT := $(CURDIR)
 coverage: export COVERAGE_FILE := $(CACHE)/coverage/data
 coverage: setup
 	rm -rf "$(CACHE)/coverage" && mkdir -p "$(CACHE)" && mkdir -m 1777 "$(CACHE)/coverage"
-	"$(VENV)/bin/coverage" run -m pytest --numprocesses 2 --dist loadfile $(PARTS) || [ $$? = 1 ]
+	"$(VENV)/bin/coverage" run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PARTS) || [ $$? = 1 ]
 	"$(VENV)/bin/coverage" combine --quiet
 	"$(VENV)/bin/coverage" report $(if $(filter tests/system,$(PARTS)),--fail-under 90)
 
@@ -223,6 +226,14 @@ fleet: export ALIVE_HOSTS ?= 20
 fleet: export ALIVE_TRIALS ?= 10
 fleet: setup
 	"$(VENV)/bin/pytest" --capture=no --durations 0 tests/system/test_fleet.py
+
+# What make test tries with a few examples only: hostile streams, races, HOMEs with many sessions. Half an hour.
+SOAK := exec_hostile.py prune_cli.py prune_whole.py
+soak: export ALIVE_HOSTILE ?= 3000
+soak: export ALIVE_SESSIONS ?= 100
+soak: export ALIVE_TRIALS ?= 20
+soak: setup
+	"$(VENV)/bin/pytest" --numprocesses 2 --dist loadfile --durations 10 $(addprefix tests/system/test_,$(SOAK))
 
 # Hosts to try things on: N of them, of another release of Debian or Ubuntu with SUITE=trixie, without Node.js with NODE=.
 N ?= 5

@@ -144,7 +144,37 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
             spec.python = shlex.join([*alone, "sh", "-c", '"$@"; exit', "sh", sys.executable])
 
 
+# Files of the system tests that take longest. They begin first: one that began last would leave the other processes of
+# pytest-xdist with nothing to do.
+LONGEST = (
+    "documented_commands",
+    "exec_hostile",
+    "release",
+    "prune_cli",
+    "modes",
+    "fleet",
+    "make",
+    "examples",
+    "exec_ssh",
+    "prune_whole",
+    "release_record",
+    "policy",
+    "quickstart",
+    "exec_tasks",
+    "role_cli",
+    "prune_cron",
+    "release_live",
+    "playbook_reports",
+)
+
+
+def _place(item: pytest.Item) -> int:
+    name = item.nodeid.partition(".py")[0].rpartition("/test_")[2]
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
     if os.geteuid() != 0:
         for item in items:
             if item.get_closest_marker("root"):

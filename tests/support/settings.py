@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 # Of the tests, and of all that they start.
 UMASK = int(os.environ.get("ALIVE_UMASK") or "022", 8)
+# Which of the two surroundings of ``make test`` these are, if one.
+SURROUNDINGS = os.environ.get("ALIVE_SURROUNDINGS", "")
 # Modules run with it, where the target is this machine.
 TARGET_PYTHON = os.environ.get("ALIVE_TARGET_PYTHON") or sys.executable
 

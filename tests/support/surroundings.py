@@ -60,6 +60,7 @@ ENVIRONMENT = {
 # System tests that one of them leaves out, with the reason: no core, no umask, no CLI and no Python makes a difference.
 _RACES = "races of other users, against system calls that give each mode themselves"
 _RELEASES = "it has its own releases of the CLI, and files that only that makes"
+_INSTALLED = "npm and the file system do there; test_release.py installs, updates and removes in both"
 LEFT_OUT: dict[str, dict[str, str]] = {
     "new": {
         "test_quota.py": "what the file system does",
@@ -73,11 +74,19 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "test_prune_attacks.py": _RACES,
         "test_prune_claude.py": _RELEASES,
         "test_prune_cli.py": _RELEASES,
+        "test_prune_cron.py": "the test hosts have a Python and a umask of their own",
         "test_prune_sqlite_home.py": _RELEASES,
         "test_prune_whole.py": _RELEASES,
+        "test_release_faults.py": _INSTALLED,
+        "test_release_live.py": _INSTALLED,
+        "test_release_places.py": _INSTALLED,
+        "test_release_record.py": _INSTALLED,
+        "test_release_resolution.py": _INSTALLED,
+        "test_release_surroundings.py": _INSTALLED,
         "test_safefs.py": _RACES,
         "test_status_page.py": "a page in a browser",
         "test_sdk_parity.py": "what the SDK and codex_exec say to a stand-in for the CLI",
+        "test_stub.py": "the canary has it with the newest CLI",
         "test_workspaces_attacks.py": _RACES,
     },
 }
@@ -142,8 +151,10 @@ def main(name: str, *targets: str) -> int:
     summary = CACHE / "summary" / name
     summary.parent.mkdir(parents=True, exist_ok=True)
     summary.write_text("".join(told))
-    command = [os.environ.get("MAKE", "make"), "--no-print-directory", *make_variables(choice), *targets]
-    return subprocess.run(command, env=environment, check=False).returncode
+    make = [os.environ.get("MAKE", "make"), "--no-print-directory", *make_variables(choice)]
+    # Sanity tests keep one core busy, and unit and system tests wait much: they run side by side.
+    beside = ["--jobs=2", "--output-sync=line"]
+    return subprocess.run([*make, *beside, *targets], env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from support.packages import native_codex
 from support.plays import LOCAL, Play, environment
 from support.registry import Registry
 from support.releases import Host, build_release
+from support.settings import SURROUNDINGS
 from support.stub import ResponsesStub
 from support.turns import PNG, SCHEMA, TENANT, isolated, make_home, real, stand_in, turn, wait_until
 
@@ -34,7 +35,11 @@ VERSION = "0.160.0"
 SESSION = "rollout-2026-01-02T03-04-05-00000000-0000-7000-8000-000000000001.jsonl"
 
 
-@pytest.fixture(params=[0o000, 0o022, 0o077], ids=lambda umask: f"umask{umask:03o}")
+# Another ansible-core or Python would first be seen where no umask helps.
+UMASKS = [0o000] if SURROUNDINGS == "new" else [0o000, 0o022, 0o077]
+
+
+@pytest.fixture(params=UMASKS, ids=lambda umask: f"umask{umask:03o}")
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     """The umask of this process, and so of what it starts."""
     before = os.umask(request.param)

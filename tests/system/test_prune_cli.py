@@ -17,7 +17,7 @@ from support.stub import FAKE_KEY, ResponsesStub
 from support.turns import wait_until
 
 pytestmark = pytest.mark.root
-SESSIONS = int(os.environ.get("ALIVE_SESSIONS", "40"))
+SESSIONS = int(os.environ.get("ALIVE_SESSIONS", "30"))
 STRANGE = "CREATE TABLE of_tomorrow (other_thread_uuid TEXT)"
 
 
@@ -134,7 +134,8 @@ def test_the_naive_cron_line_deletes_sessions_in_use(root, stub, version):
 def test_a_session_that_is_resumed_while_it_is_due_is_never_torn(root, stub, version, trial, strange):
     """Either it goes and the resume fails, or it is resumed and stays: no turn writes to a file that has gone."""
     workspace = Workspace(root, "acme", 61_103, version)
-    threads = [workspace.turn(stub) for _number in range(3)]
+    threads = [workspace.turn(stub)]
+    threads += workspace.multiply(threads[0], 2)
     if strange:
         workspace.sql("state_5.sqlite", STRANGE)
     workspace.age(*threads)
