@@ -263,7 +263,7 @@ options:
       - Past it, the kernel kills a process of the turn, and a warning says so; RV(reason=max_memory) where that was the
         CLI itself.
       - It needs the memory controller of the host's cgroups, of version 1 or 2. Without that the task warns, and
-        RV(containment) has no RV(containment.max_memory).
+        RV(containment.max_memory) is null.
     type: str
     default: 50%
   limits:
@@ -293,9 +293,9 @@ options:
     default: all
   max_bytes:
     description:
-      - How many bytes RV(events) and RV(thread_items) may take together. Past it, long strings in them are cut, with a
-        mark that gives their full length; a quarter more, and further events are only counted in RV(events_dropped).
-        The final response is never cut.
+      - How many bytes RV(events) and RV(thread_items) may take together. Past that, long strings in them are cut, with
+        a mark that gives their full length; past a quarter more, further events are only counted, in
+        RV(events_dropped). The final response is never cut.
       - Whatever it is, an event of more than 8 MiB, of more than 250,000 values, or nested more than 100 deep, is left
         out, and told of in a warning; O(events_path) keeps it. A message of the agent of that kind, or a line of more
         than 64 MiB, ends the turn.

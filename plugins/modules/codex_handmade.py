@@ -17,8 +17,8 @@ options:
   state:
     description:
       - With V(found), they are only reported.
-      - With V(absent), they are removed. A binary only where O(bin) names a release, and no process runs it. Of a
-        script that cron runs and that does something else too, nothing is. What stays is reported with the reason.
+      - With V(absent), they are removed. A binary only where O(bin) names a release, and no process runs it. A
+        script that cron runs and that does something else too is not. What stays is reported with the reason.
     type: str
     choices: [found, absent]
     default: found

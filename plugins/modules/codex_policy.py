@@ -27,14 +27,14 @@ options:
   config:
     description:
       - The whole of C(config.toml). A key that the CLI does not know is refused, if the release can tell, as 0.169 can.
-      - Empty, the file is left as it is, or is not.
+      - If it is empty, the file is left as it is.
     type: dict
     default: {}
   requirements:
     description:
       - The whole of C(requirements.toml), for example C(allowed_sandbox_modes). A wrong value is refused. A key that
         the CLI does not know is not noticed.
-      - Empty, the file is left as it is, or is not.
+      - If it is empty, the file is left as it is.
     type: dict
     default: {}
   existing:
@@ -57,11 +57,11 @@ options:
     type: path
     default: /etc/codex
   codex_path:
-    description: The binary that judges them.
+    description: The CLI that reads the files before they replace others.
     type: path
     default: /usr/local/bin/codex
   user:
-    description: As whom it runs, as a name, a UID, or C(UID:GID). The default is V(nobody) for root.
+    description: As whom the CLI reads them, as a name, a UID, or C(UID:GID). The default is V(nobody) for root.
     type: str
   _vaulted:
     description:

@@ -60,12 +60,12 @@ options:
     type: dict
     default: {}
   existing:
-    description: Whether such a file is written anew, or merged with.
+    description: Whether such a file that is there already is written anew, or merged with.
     type: str
     choices: [replace, merge]
     default: replace
   probe_user:
-    description: Who must be able to reach the places. The default is V(nobody) for root.
+    description: Who must be able to reach O(prefix) and O(bin). The default is V(nobody) for root.
     type: str
 extends_documentation_fragment:
   - alive.codex.attributes
@@ -101,7 +101,7 @@ problems:
     text:
       description: What is wrong, where, and what to do.
       type: str
-      sample: "/usr/local/lib has 120 MiB left where 900 MiB are needed: make room there"
+      sample: "/usr/local/lib/alive-codex has 120 MiB free, a release needs 600 MiB: make room"
 version:
   description: The version that the stable path runs now; null if none.
   returned: always
@@ -137,7 +137,7 @@ workspace:
   type: str
   sample: acme
 owner:
-  description: Who owns it, as C(UID:GID); null where there is none.
+  description: Who owns RV(workspace), as C(UID:GID); null where there is none.
   returned: always
   type: str
   sample: "20001:20001"

@@ -11,13 +11,13 @@ short_description: Installs, activates, rolls back and removes releases of the C
 version_added: "0.1.0"
 description:
   - Keeps each release of C(@openai/codex) whole in a directory of its own below O(prefix), and lets one stable path,
-    O(bin), name the active one. The path moves with C(rename(2)), so that at every instant it names a complete release.
+    O(bin), name the active one. The path moves by one rename, so that at every instant it names a complete release.
   - The stable path leads to the native binary, which needs no Node.js. npm's global tree beside it, and npm's own where
     O(bin) is a path for the whole host, lead to the active release too.
   - A release counts as installed only when its binary runs as O(probe_user) with a bare environment. npm's exit code is
     not believed, as npm ends well without the package that holds the binary.
-  - A plain C(npm install -g) found in npm's tree becomes a release to go back to, if it is complete. A file found at
-    O(bin) is kept below O(prefix), in C(replaced/).
+  - A plain C(npm install -g) found in npm's tree becomes a release to go back to, if it is complete. One that
+    is not, and a file or link found at O(bin), are kept below O(prefix), in C(replaced/), with a warning.
   - Two runs on one host wait for each other, and a run waits for somebody's own C(npm) that is changing the package in
     npm's tree. What a killed run left is removed by the next.
 options:
