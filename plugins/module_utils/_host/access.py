@@ -58,10 +58,24 @@ def walk_chain(path: str) -> list[tuple[str, os.stat_result]]:
 
 def blocked_at(path: str, identity: Identity) -> str | None:
     """The first directory on the way to ``path`` that the identity cannot go through; None where there is none."""
-    for name, info in walk_chain(path)[:-1]:
-        if stat.S_ISDIR(info.st_mode) and not may(info, identity, 0o1):
-            return name
-    return None
+    return _first_closed(walk_chain(path)[:-1], identity)
+
+
+def closed_at(directory: str, identity: Identity) -> str | None:
+    """The first directory on the way into a directory, itself too, that the identity cannot go through; None where
+    there is none."""
+    return _first_closed(walk_chain(directory), identity)
+
+
+def _first_closed(chain: Iterable[tuple[str, os.stat_result]], identity: Identity) -> str | None:
+    return next((name for name, info in chain if stat.S_ISDIR(info.st_mode) and not may(info, identity, 0o1)), None)
+
+
+def nearest_directory(path: str) -> str:
+    """The directory itself, or the nearest above it that there is."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def may(info: os.stat_result, identity: Identity, bits: int) -> bool:

@@ -2,17 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to the collection alive.codex: nothing outside it may import this file.
-"""File descriptors: writing to one, and leaving none open."""
+"""File descriptors: reading one and writing to one, to the end, and leaving none open."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import Collection
+from typing import Collection, Iterator
 
 from . import linux
 
 _HIGHEST = 2**31 - 1
+
+
+def pieces(fd: int, size: int) -> Iterator[bytes]:
+    """What can be read of it, to its end, ``size`` bytes at a time.
+
+    Raises OSError.
+    """
+    return iter(lambda: os.read(fd, size), b"")
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

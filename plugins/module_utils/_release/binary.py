@@ -15,11 +15,13 @@ import shutil
 import stat
 from typing import Iterator, NamedTuple, Sequence
 
+from .._formats.version import parse_version, printed_version
 from .._host.access import check_program
 from .._host.identity import Identity
 from .._host.process import Completed, bare_environment, run
 
 PACKAGE = "@openai/codex"
+VERSION_SECONDS = 30.0  # for `codex --version`
 
 
 class Platform(NamedTuple):
@@ -122,3 +124,26 @@ def ask(path: str, arguments: Sequence[str], identity: Identity, timeout: float)
     """
     check_program(path, identity)
     return run([path, *arguments], bare_environment(identity, "/"), timeout, identity)
+
+
+def ailment(package: str, version: str, platform: Platform, identity: Identity) -> str | None:
+    """What is wrong with a package's binary, in words; None where it runs as that user would run it, and is of that
+    version. Nothing else is believed: neither npm's exit code, nor that files are there."""
+    native = native_in(package, platform)
+    if native is None:
+        return f"the platform package {platform.package} is missing"
+    try:
+        done = ask(native, ["--version"], identity, VERSION_SECONDS)
+    except OSError as error:
+        return f"{native} does not run as {identity}: {error.strerror}"
+    if done.timed_out:
+        return f"{native} --version did not end within {VERSION_SECONDS:g} s"
+    output = done.stdout.decode(errors="replace")
+    printed = printed_version(output)
+    if done.rc != 0 or printed is None:
+        said = (output + done.stderr.decode(errors="replace")).strip()[:200]
+        return f"{native} --version as {identity} ended with rc {done.rc} and said {said!r}"
+    # The releases 0.1.<date> print another version than npm gives them.
+    if printed != version and parse_version(version).release[:2] != (0, 1):
+        return f"{native} says that it is {printed}, not {version}"
+    return None

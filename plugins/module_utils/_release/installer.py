@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import time
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .._formats.specifier import satisfies
@@ -20,7 +19,6 @@ from .._formats.version import (
     OLDEST_THAT_SERVES,
     is_exact,
     parse_version,
-    printed_version,
     why_unproven,
 )
 from .._host import access, trees
@@ -28,15 +26,14 @@ from .._host.identity import Identity
 from .._host.new_files import PUBLIC_DIRECTORY, new_directory
 from .._host.process import STANDARD_PATH
 from .._host.safefs import kind_of
-from .binary import PACKAGE, ask, native_in, stated_version, this_platform
-from .npm import Npm, NpmError, at_work, global_root, install_release, ready_npm, resolve_version
+from .binary import PACKAGE, ailment, this_platform
+from .npm import Npm, NpmError, global_root, install_release, ready_npm, resolve_version
+from .plain import adopt, plain_version, wait_for_npm
 from .record import Digests, Finding, has_all, lay_out, note_seen
-from .replaced import keep_replaced, note_plain
+from .replaced import keep_replaced
 from .store import ReleaseError, ReleaseStore
 from .tarballs import Tarball, TarballError, check_tarballs, unpack_release
 
-_PROBE = 30.0  # seconds for `codex --version`
-_POLL = 0.1  # seconds between two looks at somebody else's npm
 _WHY_NOT_OLDER = (
     f" ({OLDEST_THAT_SERVES} is the first that sends the SDK's events with `codex exec --experimental-json` and reads "
     "CODEX_API_KEY)"
@@ -136,12 +133,8 @@ class Installer:
     def _check_places(self) -> None:
         request = self.request
         for option, path in (("prefix", request.prefix), ("bin", os.path.dirname(request.bin))):
-            parent = path
-            while not os.path.isdir(parent):
-                parent = os.path.dirname(parent)
-            blocked = access.blocked_at(os.path.join(parent, "."), request.probe) or (
-                None if access.may(os.stat(parent), request.probe, 0o1) else parent
-            )
+            parent = access.nearest_directory(path)
+            blocked = access.closed_at(parent, request.probe)
             if blocked:
                 raise ReleaseError(
                     f"{option} {path} is out of reach: {request.probe} cannot go through {blocked}. "
@@ -268,26 +261,7 @@ class Installer:
         )
 
     def _ailment(self, package: str, version: str) -> str | None:
-        """What is wrong with a package's binary, in words; None where it runs as the tenants would run it. Nothing else
-        is believed: neither npm's exit code, nor that files are there."""
-        native = native_in(package, self.platform)
-        if native is None:
-            return f"the platform package {self.platform.package} is missing"
-        try:
-            done = ask(native, ["--version"], self.request.probe, _PROBE)
-        except OSError as error:
-            return f"{native} does not run as {self.request.probe}: {error.strerror}"
-        if done.timed_out:
-            return f"{native} --version did not end within {_PROBE:g} s"
-        output = done.stdout.decode(errors="replace")
-        printed = printed_version(output)
-        if done.rc != 0 or printed is None:
-            said = (output + done.stderr.decode(errors="replace")).strip()[:200]
-            return f"{native} --version as {self.request.probe} ended with rc {done.rc} and said {said!r}"
-        # The releases 0.1.<date> print another version than npm gives them.
-        if printed != version and parse_version(version).release[:2] != (0, 1):
-            return f"{native} says that it is {printed}, not {version}"
-        return None
+        return ailment(package, version, self.platform, self.request.probe)
 
     # --- what changes it
 
@@ -367,9 +341,9 @@ class Installer:
                 cache = os.path.join(staging, "cache")
                 install_release(npm, version, self.platform.package, tree, cache, meanwhile)
                 trees.remove(cache)  # before the release is brought to the disk, or it would be too
-            ailment = self._ailment(os.path.join(tree, "lib", "node_modules", PACKAGE), version)
-            if ailment:
-                raise ReleaseError(f"{PACKAGE} {version} was not installed: {ailment}")
+            wrong = self._ailment(os.path.join(tree, "lib", "node_modules", PACKAGE), version)
+            if wrong:
+                raise ReleaseError(f"{PACKAGE} {version} was not installed: {wrong}")
             self.store.commit(tree, version, digests)
 
     def _activate(self, version: str) -> None:
@@ -408,60 +382,20 @@ class Installer:
     def _take_over(self) -> None:
         """Makes what others have installed in npm's trees releases of ours, once they have done so. An npm at work
         would go on writing through the link that is to lie there, into our release."""
-        deadline = time.monotonic() + self.request.timeout
-        while any(not os.path.islink(tree) for tree in self.store.trees()):
-            busy = at_work()
-            if busy is None:
-                break
-            if time.monotonic() > deadline:
-                raise ReleaseError(
-                    f"{busy} has been at work for {self.request.timeout:g} s, and may be changing {PACKAGE}: wait for "
-                    "it, or end it, then run this again"
-                )
-            time.sleep(_POLL)
-        for tree in self.store.trees():
-            self._adopt(tree)
+        wait_for_npm(self.store.trees(), self.request.timeout)
+        for tree, version in self._plain():
+            adopt(self.store, tree, version, self._ailment)
 
-    def _adopt(self, tree: str) -> None:
-        """Makes a plain global installation a release to go back to, where it is complete; it stays where it is."""
-        version = self._plain_version(tree)
-        if version is None or self._is_installed(version):
-            return
-        with self.store.staged() as staging:
-            copy = os.path.join(staging, version)
-            package = os.path.join(copy, "lib", "node_modules", PACKAGE)
-            os.makedirs(os.path.dirname(package))
-            trees.clone(tree, package)
-            os.mkdir(os.path.join(copy, "bin"))
-            os.symlink(f"../lib/node_modules/{PACKAGE}/bin/codex.js", os.path.join(copy, "bin", "codex"))
-            trees.publish(copy)
-            if self._ailment(package, version) is None:
-                self.store.commit(copy, version)
-                self.store.retire(version)
-                note_plain(self.store, tree, version)
+    def _plain(self) -> Iterator[tuple[str, str]]:
+        """The plain installations that are no releases yet, with their versions."""
+        for tree in self.store.trees():
+            version = plain_version(tree, self.platform)
+            if version is not None and not self._is_installed(version):
+                yield tree, version
 
     def _adoptable(self) -> list[str]:
         """The versions of plain installations that would become releases."""
-        found = [(tree, self._plain_version(tree)) for tree in self.store.trees()]
-        return [
-            version
-            for tree, version in found
-            if version and not self._is_installed(version) and self._ailment(tree, version) is None
-        ]
-
-    def _plain_version(self, tree: str) -> str | None:
-        """The version of a plain installation that has a binary, and that nobody else could have changed."""
-        if os.path.islink(tree) or not os.path.isdir(tree):
-            return None
-        version = stated_version(tree)
-        if version is None or not is_exact(version) or not all(self._is_ours(path) for path in trees.entries(tree)):
-            return None
-        return version if native_in(tree, self.platform) else None
-
-    def _is_ours(self, path: str) -> bool:
-        info = os.lstat(path)
-        foreign = stat.S_IWOTH if info.st_gid == os.getegid() else stat.S_IWOTH | stat.S_IWGRP
-        return info.st_uid == os.geteuid() and (stat.S_ISLNK(info.st_mode) or not info.st_mode & foreign)
+        return [version for tree, version in self._plain() if self._ailment(tree, version) is None]
 
     def _note_global_root(self, npm: Npm) -> None:
         """Where the stable path is one for the whole host, npm's own global tree is to lead to the active release."""

@@ -13,13 +13,12 @@ from typing import Iterator, Mapping, NamedTuple
 from .._formats.version import is_exact, printed_version
 from .._host import access
 from .._host.identity import Identity
-from .binary import ask, this_platform
+from .binary import VERSION_SECONDS, ask, this_platform
 from .npm import NpmError, ready_npm
 from .store import ReleaseStore
 
 # A release takes some 400 MB, what it is unpacked from and npm's cache of that, beside it, some 150 MB more.
 ROOM = 600 * 1024 * 1024
-_PROBE = 30.0  # seconds for `codex --version`
 
 
 class Problem(NamedTuple):
@@ -47,10 +46,8 @@ def look(places: Places, environ: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem("machine", str(error))
         return
     for name, path in (("prefix", places.prefix), ("bin", os.path.dirname(places.bin))):
-        parent = _existing(path)
-        blocked = access.blocked_at(os.path.join(parent, "."), places.user)
-        if not blocked and not access.may(os.stat(parent), places.user, 0o1):
-            blocked = parent
+        parent = access.nearest_directory(path)
+        blocked = access.closed_at(parent, places.user)
         if blocked:
             yield Problem(name, f"{path}: {places.user} cannot go through {blocked}: chmod a+x {blocked}")
         for problem in access.changeable(parent, (os.geteuid(),)):
@@ -61,14 +58,14 @@ def look(places: Places, environ: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem("bin", f"{places.bin} is a directory")
     if is_exact(places.version) and os.path.isdir(store.path(places.version)):
         return
-    free = shutil.disk_usage(_existing(places.prefix)).free
+    free = shutil.disk_usage(access.nearest_directory(places.prefix)).free
     if free < ROOM:
         yield Problem(
             "space", f"{places.prefix} has {_mib(free)} MiB free, a release needs {_mib(ROOM)} MiB: make room"
         )
     if places.npm is not None:
         try:
-            with ready_npm(places.npm, environ, None, None, _PROBE):
+            with ready_npm(places.npm, environ, None, None, VERSION_SECONDS):
                 pass
         except NpmError as error:
             yield Problem("npm", str(error))
@@ -79,16 +76,10 @@ def runs_now(places: Places) -> str | None:
     if not os.path.exists(places.bin):
         return None
     try:
-        done = ask(places.bin, ["--version"], places.user, _PROBE)
+        done = ask(places.bin, ["--version"], places.user, VERSION_SECONDS)
     except OSError:
         return None
     return printed_version(done.stdout.decode(errors="replace"))
-
-
-def _existing(path: str) -> str:
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _mib(size: int) -> int:

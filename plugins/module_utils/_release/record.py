@@ -20,6 +20,7 @@ import stat
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .._host import linux, trees
+from .._host.descriptors import pieces
 from .._host.new_files import PUBLIC_DIRECTORY, PUBLIC_FILE, new_directory, new_file
 from .._host.safefs import kind_of, printable
 
@@ -213,12 +214,13 @@ def _copy(source: str, target: str, file: File) -> None:
         if os.fstat(old).st_size != file.size:
             raise _Lost
         left = file.size
-        while left:
-            chunk = os.read(old, min(left, _CHUNK))
-            if not chunk:
+        for chunk in pieces(old, _CHUNK):
+            left -= len(chunk)
+            if left < 0:
                 raise _Lost
             new.write(chunk)
-            left -= len(chunk)
+        if left:
+            raise _Lost
 
 
 @contextlib.contextmanager
@@ -235,11 +237,9 @@ def _opened(path: str) -> Iterator[int]:
 def _digest(path: str) -> str:
     digest = hashlib.sha256()
     with _opened(path) as descriptor:
-        while True:
-            chunk = os.read(descriptor, _CHUNK)
-            if not chunk:
-                return digest.hexdigest()
+        for chunk in pieces(descriptor, _CHUNK):
             digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _seen(info: os.stat_result) -> list[int]:

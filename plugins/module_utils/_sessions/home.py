@@ -11,6 +11,7 @@ import os
 import stat
 from typing import Iterable, Iterator, NamedTuple
 
+from .._host import descriptors
 from .._host.removal import remove_tree
 from .._host.safefs import open_directory, opened
 
@@ -122,11 +123,7 @@ def pieces(name: str, dir_fd: int) -> Iterator[bytes]:
     """What is in a regular file, piece by piece; nothing of anything else. OSError where it cannot be read."""
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     with opened(fd):
-        while True:
-            piece = os.read(fd, _PIECE)
-            if not piece:
-                return
-            yield piece
+        yield from descriptors.pieces(fd, _PIECE)
 
 
 def first_line(content: Iterable[bytes], limit: int) -> tuple[bytes, bool]:
