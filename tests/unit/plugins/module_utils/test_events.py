@@ -325,7 +325,7 @@ def test_every_type_of_item_has_a_line_and_what_failed_says_why(event: dict[str,
     assert describe(event) == line
 
 
-ITEMS = ["agent_message", "command_execution", "of_the_future"]
+ITEMS = ["agent_message", "command_execution", "of_the_future", "web_search"]
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,15 @@ def test_only_what_is_older_may_have_to_go():
     assert Rules(max_bytes=5).is_due(NOW, NOW, 6)
 
 
+def test_the_newest_that_stay_are_counted_with_those_that_are_not_up_for_it():
+    sessions = [session(number, float(number)) for number in range(4)]
+    sessions.append(session(4, 0.0, store=plans.CLAUDE))
+    rules = Rules(max_age=1.0, keep_last=2)
+    for others, gone in ((0, IDS[:2]), (1, IDS[:3]), (2, IDS[:4]), (9, IDS[:4])):
+        plan = plans.plan(sessions, rules, NOW, rest=Rest({plans.CODEX: others}, 0))
+        assert {s.id for s in plan.prune} == set(gone)
+
+
 def test_what_is_counted_adds_up():
     tally = plans.Tally()
     for each in ((2, 100), (0, 0), (3, 11)):
