@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible_collections.alive.codex.plugins.plugin_utils._foreseen import problem_of_pruner
+
 # What a person calls that which a deploy registers, by these names: those of a way in and those of a way out, as a task
 # that is skipped registers that it was.
 PARTS = {
@@ -20,14 +22,19 @@ PARTS = {
 LOOKS = ("codex_cli_preflight", "codex_workspaces_foreseen")
 
 
-def preflight_problems(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """``[{"name": host, "check": word, "text": sentence}]``, from the preflight of each host."""
+def preflight_problems(
+    hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], pruner: bool = False
+) -> list[dict[str, str]]:
+    """``[{"name": host, "check": word, "text": sentence}]``, from the preflight of each host; with ``pruner``, from the
+    variables of its cron job too."""
     found: list[dict[str, str]] = []
     for host in hosts:
         variables = hostvars[host]  # Ansible gathers them anew each time
         for look in LOOKS:
             told = [{"name": host, **problem} for problem in _problems(_registered(variables, look))]
             found += [problem for problem in told if problem not in found]  # once is enough
+        wrong = problem_of_pruner(variables) if pruner else None
+        found += [{"name": host, "check": "pruner", "text": wrong}] if wrong else []
     return found
 
 

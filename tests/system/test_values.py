@@ -61,6 +61,13 @@ def test_a_directory_that_cannot_be_meant_is_not_made(
     assert not Path("/no-such-place").exists()
 
 
+def test_a_cron_job_that_cron_would_not_read_stops_a_deploy_before_it_begins(tmp_path: Path) -> None:
+    done = play(tmp_path, "alive.codex.deploy", "--limit", "w1", codex_prune_minute="61")
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode and "codex_prune_minute must be one field of a crontab" in output, output
+    assert "Nothing was changed on any host" in output and "TASK [Install" not in output
+
+
 def test_canaries_come_first_and_once(tmp_path: Path) -> None:
     given = {"codex_update_canaries": ["w2"], "codex_update_batches": "1"}
     done = play(tmp_path, "alive.codex.update", "--list-hosts", **given)

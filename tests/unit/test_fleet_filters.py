@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.alive.codex.plugins.filter.fleet import deployed, handmade, preflight_problems
 
 
@@ -59,3 +60,26 @@ def test_what_is_gone_is_not_told_again():
     told = handmade(["w"], {"w": {"codex_handmade": result}})
     assert told == ["w: /etc/crontab:9: rm -rf: deletes; it stays, as it is one command of a script"]
     assert handmade(["w"], {"w": {}}) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"minute": 60}, "codex_prune_minute must be one field of a crontab"),
+        ({"hour": None}, "codex_prune_hour must be one field of a crontab"),
+        ({"max_age": "0d"}, "codex_prune_max_age: '0d' is an age of nothing"),
+        ({"keep_last": "many"}, "codex_prune_*: argument 'keep_last' is of type"),
+        ({"stores": ["gemini"]}, "codex_prune_*: value of stores must be one or more of"),
+        ({"root": "relative"}, "codex_prune_root must be an absolute path"),
+    ],
+)
+def test_a_job_that_would_be_refused_is_foreseen(given, said):
+    variables = {f"codex_prune_{name}": value for name, value in given.items()}
+    [problem] = preflight_problems(["w"], {"w": variables}, True)
+    assert (problem["name"], problem["check"]) == ("w", "pruner") and problem["text"].startswith(said)
+    assert preflight_problems(["w"], {"w": {**variables, "codex_prune_state": "absent"}}, True) == []
+
+
+def test_a_job_that_is_in_order_is_no_problem():
+    given = {"minute": 5, "max_age": 0, "archive": "", "stores": "codex,claude", "keep_last": "3", "sweep": "no"}
+    assert preflight_problems(["w"], {"w": {f"codex_prune_{name}": value for name, value in given.items()}}, True) == []
