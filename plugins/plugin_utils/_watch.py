@@ -35,7 +35,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 HANGS_AFTER = 8.0
 RETRY_SECONDS = 1.0
 
-# This file is read before the workers are forked, which have no terminal of their own.
+# This file is read before the workers are forked, by the process that forks them, whose end is to be that of the turns.
+_READ_BY = os.getpid()
+# The workers have no terminal of their own.
 COLUMNS = os.get_terminal_size(2).columns if os.isatty(2) else CUT_LENGTH
 
 display = Display()
@@ -54,11 +56,14 @@ def run_watched(
 ) -> dict[str, Any]:
     """The result of a turn that ``start`` starts. What ``start`` returns is the module's own result: how to watch the
     turn, or why there is none. Its events go to ``live`` too."""
+    parent = os.getppid()  # before the turn starts: killed meanwhile, it is another one
+    if _is_orphan():
+        raise _Interrupted
     with _signals() as interrupted:
         started = start()
         if "watch" not in started:
             return started
-        watch = _Watch(action, started.pop("watch"), task_vars, live)
+        watch = _Watch(action, started.pop("watch"), task_vars, live, parent)
         try:
             if interrupted:
                 raise _Interrupted
@@ -75,6 +80,18 @@ def run_watched(
     return {**started, **result}
 
 
+def _is_orphan() -> bool:
+    """Whether the process that forked this worker was killed before it came here."""
+    parent = os.getppid()
+    if _READ_BY in (os.getpid(), parent):
+        return False
+    try:
+        os.kill(_READ_BY, 0)
+    except ProcessLookupError:
+        return True
+    return parent == 1
+
+
 def remove_files(action: ActionBase) -> None:
     """Ansible's temporary files on the target. That the connection is lost must not hide what is known."""
     with contextlib.suppress(AnsibleConnectionFailure):
@@ -85,17 +102,22 @@ class _Watch:
     """Polls one supervisor until it has a result."""
 
     def __init__(
-        self, action: ActionBase, started: dict[str, Any], task_vars: dict[str, Any], live: LiveFile | None
+        self,
+        action: ActionBase,
+        started: dict[str, Any],
+        task_vars: dict[str, Any],
+        live: LiveFile | None,
+        parent: int,
     ) -> None:
         """``started`` is what the module says of the turn that it started: its directory, and options as it read
-        them."""
+        them. ``parent`` is the process with whose end it ends."""
         self._action = action
         self._live = live
         self._directory: str = started["directory"]
         self._grace: float = started["grace_period"]
         self._contained: bool = started["contained"]
         self._quiet = started["show"] != "events" or bool(action._task.no_log)
-        self._parent = os.getppid()
+        self._parent = parent
         self._end: str | None = lease.end_script(self._directory)
         self._thread_id: str | None = started["thread_id"]
         self._items: list[Any] = []
