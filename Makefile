@@ -159,8 +159,8 @@ test-system: setup
 
 # How much of plugins/ the tests run, in this surrounding, with branches: PARTS=tests/unit for the unit tests alone. All of
 # them together run nine tenths of it at least. What runs between fork and exec, and in a process that is killed, such as the
-# init of a namespace, is not counted. Measured processes are slower and larger than a few tests allow: what these say counts
-# in make test alone.
+# init of a namespace, is not counted. Measured processes are slower than a few tests allow: what these say counts in make
+# test alone.
 PARTS ?= tests/unit tests/system
 
 coverage: export ALIVE_CHECKOUT := $(CURDIR)

@@ -314,6 +314,7 @@ def test_numbers_of_things_are_written_as_people_do(number, text):
     ("path", "kind"),
     [
         (f".codex/sessions/2026/01/02/rollout-2026-01-02T03-04-05-{IDS[0]}.jsonl", "rollout"),
+        (f".codex/sessions/rollout-2026-01-02T03-04-05-{IDS[0]}.jsonl", "rollout"),
         (f".codex/archived_sessions/rollout-2026-01-02T03-04-05-{IDS[0]}.jsonl.zst", "archived"),
         (f".codex/sessions/{IDS[0]}", "directory"),
         (f".codex/sessions/2026/{IDS[0]}", "remains"),
