@@ -74,7 +74,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
         (directory / "play.json").write_text(json.dumps([play]))
         done = subprocess.run(
             [python.with_name("ansible-playbook"), "-i", "one,", "-vvv", directory / "play.json"],
-            env={**environment(directory), "ANSIBLE_STRATEGY_PLUGINS": f"{mitogen}/plugins/strategy"},
+            # Each process of its own has the time of a connection to start in: ten seconds, if nobody says more.
+            env={
+                **environment(directory),
+                "ANSIBLE_STRATEGY_PLUGINS": f"{mitogen}/plugins/strategy",
+                "ANSIBLE_TIMEOUT": "120",
+            },
             capture_output=True,
             text=True,
             timeout=300,
