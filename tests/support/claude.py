@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
         if "wait" in json.dumps(asked.get("messages")):
             self.server.asked.set()
-            self.server.answer.wait(60)
+            self.server.answer.wait(600)
         usage = {"input_tokens": 1, "output_tokens": 1}
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "usage": usage, "content": []}
         text = {"type": "text", "text": "hi"}

@@ -127,7 +127,7 @@ def command_lines() -> Iterator[str]:
         yield command_line(int(path.name))
 
 
-def wait_until(condition: Callable[[], bool], limit: float = 20, otherwise: Callable[[], object] = lambda: "") -> float:
+def wait_until(condition: Callable[[], bool], limit: float = 60, otherwise: Callable[[], object] = lambda: "") -> float:
     """The seconds that it took; past ``limit``, a failure that shows what ``otherwise`` finds."""
     start = time.monotonic()
     while not condition():

@@ -150,7 +150,7 @@ class TestChains:
         wait_until(chains.run, 40)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        wait_until(chains.are_gone, otherwise=of_tenant)
+        wait_until(chains.are_gone, 20, of_tenant)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
     def test_the_end_of_ansible_ends_them(
@@ -162,7 +162,7 @@ class TestChains:
             os.killpg(process.pid, number)
             if number == signal.SIGINT:
                 process.communicate(timeout=30)
-        wait_until(chains.are_gone, otherwise=of_tenant)
+        wait_until(chains.are_gone, 20, of_tenant)
 
 
 class TestTheVersionOfTheCli:

@@ -42,11 +42,11 @@ def sessions(workspace: Workspace, place: str = ".claude") -> set[str]:
 
 def test_a_session_stays_as_long_as_its_process_lives_and_goes_whole(acme, messages):
     with claude(acme, messages, "-p", "hello") as process:
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     (ended,) = sessions(acme)
     with claude(acme, messages, "-p", "wait") as process:
-        assert messages.asked.wait(60)
-        wait_until(lambda: len(sessions(acme)) == 2 and list((acme.home / ".claude/sessions").glob("*.json")), 30)
+        assert messages.asked.wait(180)
+        wait_until(lambda: len(sessions(acme)) == 2 and list((acme.home / ".claude/sessions").glob("*.json")), 60)
         age(acme)
         result = prune(acme.home.parent)
         assert (gone(result), result["problems"]) == ({ended}, [])
@@ -61,9 +61,9 @@ def test_a_session_stays_as_long_as_its_process_lives_and_goes_whole(acme, messa
 
 def test_a_job_in_the_background_belongs_to_its_session(acme, messages):
     with claude(acme, messages, "--bg", "wait") as process:
-        assert process.wait(60) == 0
-        assert messages.asked.wait(60)
-        wait_until(lambda: len(sessions(acme)) == 1, 30)
+        assert process.wait(180) == 0
+        assert messages.asked.wait(180)
+        wait_until(lambda: len(sessions(acme)) == 1, 60)
         (session,) = sessions(acme)
         age(acme)
         assert gone(prune(acme.home.parent)) == set()
@@ -81,7 +81,7 @@ def test_sessions_where_its_configuration_is_elsewhere_are_pruned_or_told_of(acm
     for path in (place, place.parent):
         os.chown(path, acme.uid, acme.uid)
     with claude(acme, messages, "-p", "hello", CLAUDE_CONFIG_DIR=str(place)) as process:
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     (session,) = sessions(acme, "agents/a1")
     age(acme, "agents/a1")
     (problem,) = prune(acme.home.parent)["problems"]
