@@ -99,3 +99,22 @@ def test_names_of_workspaces_are_names_in_whatever_way_they_are_given(tmp_path: 
         "'a' is in codex_workspaces_names twice" in done.stdout
         and "in codex_workspaces_names is not text" in done.stdout
     )
+
+
+def test_only_tarballs_are_sent_and_only_with_digests(tmp_path: Path) -> None:
+    tarball = tmp_path / "codex.tgz"
+    tarball.touch()
+    role = {"name": "alive.codex.codex_cli"}
+    common = {"codex_cli_prefix": f"{tmp_path}/lib", "codex_cli_bin": f"{tmp_path}/codex", "codex_cli_config": {}}
+    tasks: list[dict[str, Any]] = [
+        {
+            "block": [{"include_role": role, "vars": {**common, "codex_cli_tarballs": [str(path)]}}],
+            "rescue": [{"debug": {"msg": "{{ ansible_failed_task.name }}"}}],
+        }
+        for path in (tmp_path, tarball)
+    ]
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "w1", "gather_facts": False, "tasks": tasks}]))
+    done = play(tmp_path, str(tmp_path / "play.json"))
+    for path in (tmp_path, tarball):
+        assert f"{path} in codex_cli_tarballs must be a file of npm's, whose digest" in done.stdout, done.stdout
+    assert "changed=0" in done.stdout, done.stdout
