@@ -53,7 +53,9 @@ def test_what_is_cut_says_so_within_the_length() -> None:
 def test_what_fits_exactly_is_not_cut() -> None:
     assert clean("x" * 100, 100) == shorten("x" * 100, 100) == one_line("x" * 100, 100) == "x" * 100
     assert first_of(["a", "b"], 2, "problem") == ["a", "b"]
-    assert abridged(["a", "b"], limit=2) == "a, b"
+    assert abridged(["a", "b"], limit=2) == "a, b" and abridged(["a"], limit=2) == "a"
+    assert shorten("x" * 99, 100) == "x" * 99
+    assert one_line("a" + " " * 120 + "b", 100) == one_line("a" + " " * 198 + "b", 100) == "a b"
     # Each becomes four characters, which do not all fit.
     assert clean("\x1b" * 25, 100) == r"\x1b" * 25
     assert clean("\x1b" * 26, 100).endswith("... [cut, 26 characters]")

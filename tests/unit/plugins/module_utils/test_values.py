@@ -7,7 +7,21 @@ from ansible_collections.alive.codex.plugins.module_utils._formats.values import
 
 
 @pytest.mark.parametrize(
-    "path", ["", "codex", "./x", "~x", "/a\n", "/a\x1b[2J", "/a\0", "/" + "a" * 256, "/a" * 3000, "/a" * 2048, "/\x7f"]
+    "path",
+    [
+        "",
+        "codex",
+        "./x",
+        "~x",
+        "/a\n",
+        "/a\x1b[2J",
+        "/a\0",
+        "/" + "a" * 256,
+        "/a" * 3000,
+        "/a" * 2048,
+        "/\x7f",
+        "/\x1f",
+    ],
 )
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match=r"^prefix [^\n]{1,200}$"):
@@ -41,6 +55,10 @@ def test_what_is_shown_is_short() -> None:
         check_path("prefix", "a" * 80)
     with pytest.raises(ValueError, match=rf"not '{'a' * 80}\.\.\.'$"):
         check_path("prefix", "a" * 81)
+    with pytest.raises(ValueError, match=r"not 'codex'$"):
+        check_path("prefix", "codex")
+    with pytest.raises(ValueError, match=r"not -5$"):
+        check_seconds("timeout", -5)
     with pytest.raises(ValueError, match=r"not -1000000$"):
         check_seconds("timeout", -1_000_000)
     with pytest.raises(ValueError, match=r"not a number of more digits$"):

@@ -49,6 +49,7 @@ def test_versions_are_ordered():
 @pytest.mark.parametrize("same", [("alpha.4", "a4"), ("beta.4", "b.4"), ("rc.4", "c4", "pre.4", "PREVIEW.4")])
 def test_every_name_of_a_stage_is_read(same):
     assert len({parse_version(f"1.2.3-{stage}") for stage in same}) == 1
+    assert parse_version(f"1.2.3-{same[0][:-2]}") == parse_version(f"1.2.3-{same[0][:-2]}.0")
 
 
 def test_what_comes_before_its_release_is_a_prerelease():
@@ -174,6 +175,12 @@ def as_packaging_reads_it(text: str) -> Version:
     known = re.fullmatch(r"(alpha|beta|rc|preview|a|dev)[.]?[0-9]*", prerelease)
     stage = f"-{prerelease}" if known else ".dev0" if prerelease else ""
     return Version(f"{release}{stage}{f'+{build}' if build else ''}")
+
+
+def test_what_comes_after_a_release_is_not_that_release():
+    assert satisfies("0.44.0", "==0.44")
+    assert not satisfies("1.0.0", ">=1.0.post0") and not satisfies("1.0.0", "==1.0.post")
+    assert satisfies("1.0.0", "<1.0.post0") and satisfies("1.0.1", ">1.0.post")
 
 
 @settings(max_examples=1000)
