@@ -20,6 +20,8 @@ TURN = {
     "thread_id": None,
     "max_bytes": 1000,
     "workspace": None,
+    "said": "",
+    "over": False,
 }
 
 
