@@ -127,6 +127,17 @@ def command_lines() -> Iterator[str]:
         yield command_line(int(path.name))
 
 
+def processes_of(uid: int) -> dict[int, str]:
+    """The command lines of a user's processes, in whatever namespace, by PID; zombies are left out."""
+    found = {}
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended
+            text = Path("/proc", process, "status").read_text()
+            if f"\nUid:\t{uid}\t" in text and "\nState:\tZ" not in text:
+                found[int(process)] = command_line(int(process))
+    return found
+
+
 def wait_until(condition: Callable[[], bool], limit: float = 60, otherwise: Callable[[], object] = lambda: "") -> float:
     """The seconds that it took; past ``limit``, a failure that shows what ``otherwise`` finds."""
     start = time.monotonic()

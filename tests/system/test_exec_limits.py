@@ -29,7 +29,7 @@ from ansible_collections.alive.codex.plugins.module_utils._turn.tenant import Te
 from support.namespaces import without_pid_namespaces
 from support.plays import LOCAL, Play
 from support.stub import ResponsesStub
-from support.turns import command_line, isolated, make_home, real, stand_in, turn, wait_until
+from support.turns import command_line, isolated, make_home, processes_of, real, stand_in, turn, wait_until
 
 # One that every user can run.
 PYTHON = shutil.which("python3", path=STANDARD_PATH)
@@ -91,14 +91,7 @@ def scripted(home: Path) -> Callable[..., dict[str, Any]]:
 
 
 def of_tenant() -> list[int]:
-    """The tenant's processes, in whatever namespace."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            text = status.read_text()
-            if f"\nUid:\t{UID}\t" in text and "\nState:\tZ" not in text:
-                found.append(int(status.parent.name))
-    return found
+    return list(processes_of(UID))
 
 
 class Chains:

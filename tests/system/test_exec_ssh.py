@@ -23,7 +23,7 @@ from support.hosts import Fleet, Host
 from support.packages import native_codex
 from support.plays import Play
 from support.stub import FAKE_KEY, ResponsesStub
-from support.turns import wait_until
+from support.turns import processes_of, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -56,14 +56,7 @@ def api(fleet: Fleet) -> Iterator[ResponsesStub]:
 
 
 def of_tenant() -> list[str]:
-    """The command lines of the tenant's processes, in whatever namespace."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            text = status.read_text()
-            if f"\nUid:\t{UID}\t" in text and "\nState:\tZ" not in text:
-                found.append((status.parent / "cmdline").read_text().replace("\0", " ").strip())
-    return found
+    return list(processes_of(UID).values())
 
 
 def left_on(host: Host) -> list[str]:
@@ -161,6 +154,14 @@ def test_told_to_end(trial: Trial, number: signal.Signals) -> None:
 @FILES
 def test_control_node_killed(trial: Trial) -> None:
     with trial.running() as process:
+        process.kill()
+        trial.gone_within(GRACE + 5)
+
+
+@PIPELINING
+def test_control_node_killed_while_it_begins_a_turn(trial: Trial) -> None:
+    with trial.running(frozenset()) as process:
+        wait_until(of_tenant, 60)
         process.kill()
         trial.gone_within(GRACE + 5)
 
