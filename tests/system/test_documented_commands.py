@@ -45,8 +45,8 @@ IN_ORDER = {
     r"codex\.rollback$": r"worker1 +0\.171\.0 +0\.160\.0 .*went back",
     r"codex\.rollback -e": r"worker1 +0\.171\.0 +0\.160\.0 .*the same",
     r"--tags handmade": r"worker1 +not looked at",
-    r"codex\.remove --check": r"worker1 ",
-    r"codex\.remove": r"worker1 ",
+    r"codex\.remove --check": r"WOULD GIVE BACK.*\nworker1 ",
+    r"codex\.remove": r"GIVEN BACK.*\nworker1 ",
 }
 # Where else it is run, or why nowhere.
 ELSEWHERE = {
