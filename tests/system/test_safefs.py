@@ -302,6 +302,10 @@ def test_acting_as_a_tenant_has_its_rights_and_comes_back(tmp_path, below):
 
 def test_processes_are_found_by_their_user():
     assert os.getpid() in proc.processes_by_user()[os.getuid()]
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    assert ended.pid not in proc.processes_by_user()[os.getuid()]
+    ended.wait()
 
 
 def test_what_a_command_makes_is_its_users_alone_unless_asked_for():

@@ -24,16 +24,18 @@ def pids(proc: str = "/proc") -> Iterator[int]:
 
 
 def processes_by_user() -> dict[int, list[int]]:
-    """The PIDs of every UID that a process has, as its real, effective or saved one."""
+    """The PIDs of every UID that a process has, as its real, effective or saved one. One that has ended is left out: where
+    nobody reaps it, as in a container without an init, nothing can end it any more."""
     found: dict[int, list[int]] = {}
     for pid in pids():
         try:
             with open(f"/proc/{pid}/status", "rb") as file:
-                uids = next(line for line in file if line.startswith(b"Uid:")).split()[1:4]
+                status = dict(line.split(b":", 1) for line in file if line.startswith((b"State:", b"Uid:")))
         except OSError:
             continue
-        for uid in set(uids):
-            found.setdefault(int(uid), []).append(pid)
+        if status[b"State"].split()[0] not in _ENDED:
+            for uid in set(status[b"Uid"].split()[:3]):
+                found.setdefault(int(uid), []).append(pid)
     return found
 
 
