@@ -24,8 +24,8 @@ def pids(proc: str = "/proc") -> Iterator[int]:
 
 
 def processes_by_user() -> dict[int, list[int]]:
-    """The PIDs of every UID that a process has, as its real, effective or saved one. One that has ended is left out: where
-    nobody reaps it, as in a container without an init, nothing can end it any more."""
+    """The PIDs of every UID that a process has, as its real, effective or saved one. One that has ended is left out:
+    where nobody reaps it, as in a container without an init, nothing can end it any more."""
     found: dict[int, list[int]] = {}
     for pid in pids():
         try:
