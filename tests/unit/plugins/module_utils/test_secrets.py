@@ -85,6 +85,8 @@ def test_a_document_is_shown_as_it_is_but_for_its_secrets(text: str, shown: str)
         (("a", "env"), '{ key = "v", b = "u" }', '{ key = "(hidden)", b = "(hidden)" }'),
         (("a", "env"), 'b = "u"\n', 'b = "(hidden)"\n'),
         (("a",), '[b]\nkey = "v"\nc = 1\n', '[b]\nkey = "(hidden)"\nc = 1\n'),
+        (("a",), '[env]\nB = "u"\n', '[env]\nB = "(hidden)"\n'),
+        (("a",), 'env.B = "u"\n', 'env.B = "(hidden)"\n'),
         (("a",), "no toml", HIDDEN),
     ],
 )
