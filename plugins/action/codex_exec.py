@@ -22,9 +22,9 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.alive.codex.plugins.module_utils._formats.text import clean, one_line
-from ansible_collections.alive.codex.plugins.module_utils._turn import lease, options
+from ansible_collections.alive.codex.plugins.module_utils._turn import options
 from ansible_collections.alive.codex.plugins.module_utils._turn.outcome import fit_for_people
-from ansible_collections.alive.codex.plugins.plugin_utils import _live, _progress, _slots, _watch
+from ansible_collections.alive.codex.plugins.plugin_utils import _live, _progress, _scripts, _slots, _watch
 
 MODULE = "alive.codex.codex_exec"
 # What the last line of a turn in live_path says of it.
@@ -152,7 +152,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if not secrets:
             return args
         text = json.dumps(secrets).encode()
-        done = self._low_level_execute_command(lease.secrets_script(), in_data=text, sudoable=True)
+        done = self._low_level_execute_command(_scripts.secrets_script(), in_data=text, sudoable=True)
         if done["rc"] != 0:
             said = clean(done["stderr"] or done["stdout"])
             raise AnsibleActionFail(f"secrets cannot be passed to the target: {said}")

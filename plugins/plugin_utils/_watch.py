@@ -28,6 +28,7 @@ from ansible_collections.alive.codex.plugins.module_utils._formats.text import o
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease
 from ansible_collections.alive.codex.plugins.module_utils._turn.events import CUT_LENGTH
 from ansible_collections.alive.codex.plugins.module_utils._turn.options import POLL_SECONDS
+from ansible_collections.alive.codex.plugins.plugin_utils import _scripts
 from ansible_collections.alive.codex.plugins.plugin_utils._live import LiveFile
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -119,7 +120,7 @@ class _Watch:
         self._quiet = started["show"] != "events" or bool(action._task.no_log)
         self._parent = parent
         self._said: str = started["said"]
-        self._end: str | None = None if started["over"] else lease.end_script(self._directory)
+        self._end: str | None = None if started["over"] else _scripts.end_script(self._directory)
         self._thread_id: str | None = started["thread_id"]
         self._items: list[Any] = []
         self._room: int = started["max_bytes"]
@@ -141,7 +142,7 @@ class _Watch:
                 raise _Interrupted
             try:
                 with _deadline(POLL_SECONDS + HANGS_AFTER):
-                    done = self._execute(lease.poll_script(self._directory, number))
+                    done = self._execute(_scripts.poll_script(self._directory, number))
             except (AnsibleError, _Hangs) as error:  # ansible-core 2.17: not always AnsibleConnectionFailure
                 if time.monotonic() - reached > grace:
                     self._end = None
@@ -155,11 +156,11 @@ class _Watch:
             document = self._read(done["stdout"])
             if document is not None:
                 return document
-            if done["rc"] == lease.RC_GONE:
+            if done["rc"] == _scripts.RC_GONE:
                 message = f"the target heard nothing from the control node for {grace:g} s, and ended the turn"
                 return {"failed": True, **self._lost(lease.EXPIRED, message)}
-            if done["rc"] == lease.RC_DEAD:
-                self._end = lease.cleanup_script(self._directory)
+            if done["rc"] == _scripts.RC_DEAD:
+                self._end = _scripts.cleanup_script(self._directory)
                 return {"failed": True, **self._lost(lease.KILLED, lease.killed(self._contained))}
 
     def _read(self, said: str) -> dict[str, Any] | None:

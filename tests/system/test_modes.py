@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.alive.codex.plugins.module_utils._turn import lease
-from ansible_collections.alive.codex.plugins.plugin_utils import _slots, _zipapp
+from ansible_collections.alive.codex.plugins.plugin_utils import _scripts, _slots, _zipapp
 from support import others
 from support.modules import CHECKOUT, run_module
 from support.packages import native_codex
@@ -403,7 +403,9 @@ def test_the_slots_of_a_run(umask: int, open_dir: Path) -> None:
 
 
 def test_secrets_are_offered_to_one_user(umask: int) -> None:
-    done = subprocess.run(["sh", "-c", lease.secrets_script()], input=b"CONFIDENTIAL", capture_output=True, check=True)
+    done = subprocess.run(
+        ["sh", "-c", _scripts.secrets_script()], input=b"CONFIDENTIAL", capture_output=True, check=True
+    )
     fifo = Path(done.stdout.decode().strip())
     try:
         info = fifo.stat()

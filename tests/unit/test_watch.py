@@ -53,7 +53,7 @@ def test_a_run_that_is_killed_while_the_turn_starts_ends_it(tmp_path: Path, when
 
     def execute(script: str, **_how: Any) -> dict[str, Any]:
         with scripts.open("a") as file:
-            file.write(f"{'end' if script == _watch.lease.end_script(TURN['directory']) else 'poll'}\n")
+            file.write(f"{'end' if script == _watch._scripts.end_script(TURN['directory']) else 'poll'}\n")
         return {"rc": 0, "stdout": '{"status": "completed"}'}
 
     def start() -> dict[str, Any]:

@@ -58,15 +58,6 @@ def leaves_of(config: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator
             yield (*path, key), value
 
 
-def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """``own`` over ``defaults``: mappings are merged, anything else is replaced."""
-    merged = dict(defaults)
-    for key, value in own.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
 def edit(text: str, config: Mapping[str, Any]) -> Edited:
     """Makes ``config`` the managed keys of the document ``text``.
 

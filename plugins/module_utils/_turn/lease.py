@@ -9,8 +9,8 @@
 ``Detached``: the control node polls, over a connection that may break; the first poll is the module's own. A directory
 holds ``lease``, which each poll rewrites, and which ends the turn once it stays as it was for the grace period;
 ``live``, a FIFO for lines that a poll waits for; ``thread``, the thread's ID, in case that nothing else comes;
-``result``, there once the turn is over; ``pid``, the supervisor, which SIGTERM cancels or, at the end, lets go. Both
-halves of it are here: the class is the target's, the shell scripts are what the control node runs there.
+``result``, there once the turn is over; ``pid``, the supervisor, which SIGTERM cancels or, at the end, lets go. The
+shell scripts of ``plugin_utils/_scripts`` are the control node's half of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import contextlib
 import json
 import os
 import select
-import shlex
 import shutil
 import signal
 import tempfile
@@ -29,11 +28,7 @@ from typing import Any, Iterator, Protocol, Sequence
 from .._formats.text import shorten
 from .._host.descriptors import write_all
 from .._host.new_files import new_file, write_file
-from .options import POLL_SECONDS
 
-# What a poll exits with where it finds no directory, and where it finds a dead supervisor.
-RC_GONE = 44
-RC_DEAD = 45
 # Lines nobody fetches are dropped past this many bytes, and past this rate (a second; as many may come at once). A line
 # that is too long loses its item. All of it fits into the FIFO at once.
 PENDING_BYTES = 32 * 1024
@@ -293,18 +288,6 @@ def remove_directory(directory: str) -> None:
         time.sleep(0.01)
 
 
-def secrets_script() -> str:
-    """Reads a text from standard input, offers it on a FIFO for a minute, and prints the FIFO's path. The text stays
-    in the memory of a shell, for a module whose own arguments would be written to a file."""
-    return (
-        "umask 077; secret=$(cat); directory=$(mktemp -d /tmp/alive-codex-XXXXXXXX) || exit; "
-        'mkfifo -m 600 "$directory/secrets" || exit; '
-        f'( trap \'\' HUP; printf %s "$secret" | timeout {SECRETS_SECONDS} sh -c \'cat >"$1"\' - "$directory/secrets"; '
-        'rm -rf "$directory" ) >/dev/null 2>&1 & '
-        'echo "$directory/secrets"'
-    )
-
-
 def read_secrets(path: str) -> str:
     """What is offered on the FIFO.
 
@@ -323,35 +306,6 @@ def read_secrets(path: str) -> str:
     finally:
         os.close(fd)
     raise OSError("the control node offered no secrets")
-
-
-def poll_script(directory: str, number: int) -> str:
-    """Renews the lease, waits for something to tell, and prints it: JSON objects, a line each, the result last."""
-    return (
-        f"umask 077; cd {shlex.quote(directory)} 2>/dev/null || exit {RC_GONE}; "
-        f"echo {number} >lease; "
-        "read -r pid <pid; "
-        f'[ -e result ] || kill -0 "$pid" 2>/dev/null || {{ cat thread 2>/dev/null; exit {RC_DEAD}; }}; '
-        f"[ -e result ] || timeout {POLL_SECONDS} cat live; "
-        "[ ! -e result ] || cat result"
-    )
-
-
-def end_script(directory: str) -> str:
-    """Cancels the turn, or lets the supervisor go whose result has been fetched, and waits until nothing is left."""
-    place = shlex.quote(directory)
-    # No program is started but rm where the result is there: each costs the task what it takes (bench row exec).
-    return (
-        f"cd {place} 2>/dev/null || exit 0; read -r pid <pid; "
-        f'kill -TERM "$pid" 2>/dev/null; [ ! -e result ] || rm -rf {place}; '
-        f'i=0; while {{ [ -e {place} ] || kill -0 "$pid" 2>/dev/null; }} && [ $i -lt 300 ]; '
-        "do sleep 0.01; i=$((i+1)); done"
-    )
-
-
-def cleanup_script(directory: str) -> str:
-    """Removes what a supervisor left that was killed. Its PID may be another process's by now."""
-    return f"rm -rf {shlex.quote(directory)}"
 
 
 def killed(contained: bool) -> str:

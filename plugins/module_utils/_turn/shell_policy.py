@@ -12,8 +12,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any, Iterable, Mapping
 
+from .._formats.mappings import merge
 from .._formats.toml_document import TomlError, parse_toml
-from .._formats.toml_edit import merge
 
 SECTION = "shell_environment_policy"
 # What ``ignore_default_excludes = false`` excludes.

@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from .._formats import packing, toml, toml_document, toml_edit
+from .._formats import packing, toml, toml_document
+from .._formats.mappings import merge
 from .._formats.names import name_problem
 from .._formats.text import abridged
 
@@ -104,7 +105,7 @@ def _parse_one(
     if own is None:
         pass
     elif isinstance(own, dict):
-        config = _checked_config(toml_edit.merge(defaults, own), f"the config of workspace {name!r}", problems)
+        config = _checked_config(merge(defaults, own), f"the config of workspace {name!r}", problems)
     else:
         problems.append(f"the config of workspace {name!r} is no mapping")
     return WantedWorkspace(name, state == "present", user, uid, gid, config)

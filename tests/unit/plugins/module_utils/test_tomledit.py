@@ -157,11 +157,6 @@ def test_a_broken_document_is_refused():
         toml_edit.edit("a = \n", {"b": 1})
 
 
-def test_merging_goes_deep():
-    merged = toml_edit.merge({"a": {"b": 1, "c": 2}, "d": [1], "e": 1}, {"a": {"c": 3}, "d": [2], "e": {"f": 1}})
-    assert merged == {"a": {"b": 1, "c": 3}, "d": [2], "e": {"f": 1}}
-
-
 # Few and short keys, so that documents and configurations meet.
 keys = st.sampled_from(["a", "b", "c", "d.e", "é\n", ""])
 scalars = st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "x", '"', "\n\x7f", "é"]) | st.floats(0, 1)
