@@ -82,6 +82,6 @@ def test_a_limit_that_is_none_is_refused(given: object) -> None:
     assert len(str(refused.value)) < 200
 
 
-@pytest.mark.parametrize("given", [0, "0", None, 10**9, "9" * 5000])
+@pytest.mark.parametrize("given", [0, "0", None, 10**9, "9" * 400])
 def test_a_limit_that_no_run_reaches_takes_no_slots(given: object) -> None:
     assert isinstance(_worker_slot({"codex_worker_limit": given}), contextlib.nullcontext)
