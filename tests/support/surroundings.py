@@ -152,9 +152,9 @@ def main(name: str, *targets: str) -> int:
     summary.parent.mkdir(parents=True, exist_ok=True)
     summary.write_text("".join(told))
     make = [os.environ.get("MAKE", "make"), "--no-print-directory", *make_variables(choice)]
-    # Sanity tests keep one core busy, and unit and system tests wait much: they run side by side.
-    beside = ["--jobs=2", "--output-sync=line"]
-    return subprocess.run([*make, *beside, *targets], env=environment, check=False).returncode
+    # Sanity tests keep one core busy, and unit and system tests wait much: they run side by side, and tell how far they
+    # are as they go.
+    return subprocess.run([*make, "--jobs=2", *targets], env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
