@@ -296,9 +296,9 @@ options:
       - How many bytes RV(events) and RV(thread_items) may take together. Past that, long strings in them are cut, with
         a mark that gives their full length; past a quarter more, further events are only counted, in
         RV(events_dropped). The final response is never cut.
-      - Whatever it is, an event of more than 8 MiB, of more than 250,000 values, or nested more than 100 deep, is left
-        out, and told of in a warning; O(events_path) keeps it. A message of the agent of that kind, or a line of more
-        than 64 MiB, ends the turn.
+      - Whatever it is, an event of more than 250,000 values, nested more than 100 deep, or of more than 8 MiB with
+        other characters than ASCII, is left out, and told of in a warning; O(events_path) keeps it. A message of the
+        agent of that kind, or a line of more than 64 MiB, ends the turn.
     type: int
     default: 1048576
   events_path:

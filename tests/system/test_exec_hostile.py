@@ -94,7 +94,7 @@ def test_any_stream_has_a_clean_result_within_its_limits(
 
 
 @pytest.mark.parametrize("kind", ["command_execution", "agent_message"])
-@pytest.mark.parametrize("unit", ["x", "\u0101", "x\U0001f600"])
+@pytest.mark.parametrize("unit", ["\u0101", "x\U0001f600", "\\u0101"])
 def test_the_longest_line_costs_no_more_whatever_is_in_it(turns: Turns, place: Path, kind: str, unit: str) -> None:
     head = f'{STARTED}\n{{"type":"item.completed","item":{{"type":"{kind}","text":"'.encode()
     size = events.LINE_LIMIT - 1024

@@ -70,7 +70,8 @@ def await_shown(process: subprocess.Popen[str], text: str) -> None:
 
 
 class Trial:
-    """A turn that sleeps on the host, and how it is made to end."""
+    """A turn that sleeps on the host, and how it is made to end. Where that is not left to the lease, the lease is
+    longer than what is waited for, which takes its time on a machine that does much else."""
 
     def __init__(self, fleet: Fleet, api: ResponsesStub, directory: Path, number: int) -> None:
         self.host = fleet.hosts["worker"]
@@ -134,7 +135,7 @@ PIPELINING, FILES = often(0), often(1)  # with which the trials begin
 def test_time_limit(trial: Trial) -> None:
     trial.options["timeout"] = 5
     with trial.running():
-        trial.gone_within(5 + 2)
+        trial.gone_within(5 + 20)
     result = trial.result()
     assert (result["status"], result["reason"]) == ("timed_out", "timeout")
     assert result["thread_id"] and result["changed"] and result["failed"]
@@ -143,12 +144,13 @@ def test_time_limit(trial: Trial) -> None:
 @PIPELINING
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_told_to_end(trial: Trial, number: signal.Signals) -> None:
+    trial.options["grace_period"] = 60
     with trial.running() as process:
         if number == signal.SIGINT:  # a terminal sends it to the whole foreground group
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        trial.gone_within(2)
+        trial.gone_within(20)
 
 
 @FILES
@@ -211,9 +213,10 @@ def lost(result: dict[str, Any]) -> None:
 @PIPELINING
 def test_task_keyword_timeout(trial: Trial) -> None:
     trial.keywords["timeout"] = 6
+    trial.options["grace_period"] = 60
     with trial.running() as process:
-        process.wait(20)
-        trial.gone_within(2)
+        process.wait(60)
+        trial.gone_within(20)
 
 
 @pytest.mark.parametrize("pipelining", ["1", "0"], ids=["pipelining", "files"])
@@ -225,7 +228,7 @@ def test_the_workspace_of_root(trial: Trial, api: ResponsesStub, pipelining: str
 
 
 def test_a_turn_that_is_soon_over_takes_one_trip(trial: Trial) -> None:
-    trial.options["codex_path"] = "/bin/true"
+    trial.options.update(codex_path="/bin/true", api_key=None)  # old cores take another trip for what is secret
 
     def trips() -> int:
         play = trial.play()
