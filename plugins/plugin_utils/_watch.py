@@ -4,9 +4,9 @@
 # Private to the collection alive.codex: nothing outside it may import this file.
 """Watches a turn from the control node while it runs on the target.
 
-The module starts a supervisor there, and returns with the first events, or with the result of a turn that is over by
-then. Each poll renews the turn's lease and brings events for the terminal, the last one the result. However this
-process is made to end, it cancels the turn if it still can; where it cannot, the lease runs out.
+The module starts a supervisor there and returns. Each poll renews the turn's lease and brings events for the terminal,
+the last one the result. However this process is made to end, it cancels the turn if it still can; where it cannot, the
+lease runs out.
 """
 
 from __future__ import annotations
@@ -119,8 +119,7 @@ class _Watch:
         self._contained: bool = started["contained"]
         self._quiet = started["show"] != "events" or bool(action._task.no_log)
         self._parent = parent
-        self._said: str = started["said"]
-        self._end: str | None = None if started["over"] else _scripts.end_script(self._directory)
+        self._end: str | None = _scripts.end_script(self._directory)
         self._thread_id: str | None = started["thread_id"]
         self._items: list[Any] = []
         self._room: int = started["max_bytes"]
@@ -133,9 +132,6 @@ class _Watch:
         grace = self._grace
         number = 0
         reached = time.monotonic()
-        document = self._read(self._said)
-        if document is not None:
-            return document
         while True:
             number += 1
             if os.getppid() != self._parent:
@@ -153,28 +149,21 @@ class _Watch:
                     self._action._connection.reset()
                 continue
             reached = time.monotonic()
-            document = self._read(done["stdout"])
-            if document is not None:
-                return document
+            for line in done["stdout"].splitlines():
+                # Where the tenant itself runs the supervisor, it may have written anything.
+                with contextlib.suppress(ValueError, TypeError, AttributeError):
+                    document: dict[str, Any] = json.loads(line)
+                    if "status" in document:
+                        return document
+                    self._note(document, len(line))
+                    self._show(document)
+                    self._pass_on(document)
             if done["rc"] == _scripts.RC_GONE:
                 message = f"the target heard nothing from the control node for {grace:g} s, and ended the turn"
                 return {"failed": True, **self._lost(lease.EXPIRED, message)}
             if done["rc"] == _scripts.RC_DEAD:
                 self._end = _scripts.cleanup_script(self._directory)
                 return {"failed": True, **self._lost(lease.KILLED, lease.killed(self._contained))}
-
-    def _read(self, said: str) -> dict[str, Any] | None:
-        """The result, where what a poll brought ends with it; what comes before it is told."""
-        for line in said.splitlines():
-            # Where the tenant itself runs the supervisor, it may have written anything.
-            with contextlib.suppress(ValueError, TypeError, AttributeError):
-                document: dict[str, Any] = json.loads(line)
-                if "status" in document:
-                    return document
-                self._note(document, len(line))
-                self._show(document)
-                self._pass_on(document)
-        return None
 
     def end(self) -> None:
         """Lets the supervisor go; a turn that still runs is ended. What goes wrong here, the lease mends."""

@@ -15,7 +15,7 @@ from bench.harness import Claim, Side
 from bench.tenant import CONNECT, tenant
 
 TITLE = "exec: overhead of a turn over the bare binary, in a play over SSH"
-CLAIMS = (Claim("codex_exec", "command + from_json", at_most=1.0),)
+CLAIMS = (Claim("codex_exec", "command + from_json", at_most=1.25),)
 ROUNDS = 5
 TURNS = 4
 PROMPT = "[[say:hello]]"

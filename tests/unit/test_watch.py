@@ -20,8 +20,6 @@ TURN = {
     "thread_id": None,
     "max_bytes": 1000,
     "workspace": None,
-    "said": "",
-    "over": False,
 }
 
 

@@ -6,11 +6,11 @@
 
 ``Attached``: a process on the same host waits; when it dies, its end of a pipe closes, and that ends the turn.
 
-``Detached``: the control node polls, over a connection that may break; the first poll is the module's own. A directory
-holds ``lease``, which each poll rewrites, and which ends the turn once it stays as it was for the grace period;
-``live``, a FIFO for lines that a poll waits for; ``thread``, the thread's ID, in case that nothing else comes;
-``result``, there once the turn is over; ``pid``, the supervisor, which SIGTERM cancels or, at the end, lets go. The
-shell scripts of ``plugin_utils/_scripts`` are the control node's half of it.
+``Detached``: the control node polls, over a connection that may break. A directory holds ``lease``, which each poll
+rewrites, and which ends the turn once it stays as it was for the grace period; ``live``, a FIFO for lines that a poll
+waits for; ``thread``, the thread's ID, in case that nothing else comes; ``result``, there once the turn is over;
+``pid``, the supervisor, which SIGTERM cancels or, at the end, lets go. The shell scripts of
+``plugin_utils/_scripts`` are the control node's half of it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from .._host.new_files import new_file, write_file
 PENDING_BYTES = 32 * 1024
 LINE_BYTES = 8 * 1024
 LINES_PER_SECOND = 40
-# How soon to try again while nobody reads, and how long lines gather: at the start, as a short turn is to cost no poll
-# beyond the module's own; after the first, as events come in bursts; and after some were fetched.
+# How soon to try again while nobody reads, and how long lines gather: at the start, as a short turn is to cost one poll
+# alone; after the first, as events come in bursts; and after some were fetched.
 RETRY_SECONDS = 0.05
 START_SECONDS = 0.6
 BURST_SECONDS = 0.06
@@ -237,36 +237,6 @@ def _lost(result: dict[str, Any], why: str) -> dict[str, Any]:
         "msg": shorten(message, LINE_BYTES // 8),
         "thread_id": result["thread_id"],
     }
-
-
-def first_poll(directory: str) -> tuple[str, bool]:
-    """What the module brings from the turn that it began, as a poll does, and whether the result is in it. It waits for
-    no longer than the first lines are held back."""
-    result = os.path.join(directory, "result")
-    said = b""
-    fd = os.open(os.path.join(directory, "live"), os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        if not os.path.exists(result):
-            said = _read_until(fd, time.monotonic() + START_SECONDS + BURST_SECONDS)
-    finally:
-        os.close(fd)
-    over = os.path.exists(result)
-    if over:
-        with open(result, "rb") as file:
-            said += file.read()
-    return said.decode(), over
-
-
-def _read_until(fd: int, deadline: float) -> bytes:
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    chunks: list[bytes] = []
-    while poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-        chunk = os.read(fd, PENDING_BYTES)
-        if not chunk:
-            break
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def make_directory(above: str) -> str:

@@ -21,9 +21,6 @@ from .begin import Turn, begin
 from .options import TurnOptions
 from .prepare import prepare
 
-# How long a supervisor may take to clean up.
-_END_SECONDS = 3.0
-
 
 def keep_job_private() -> list[str]:
     """Ansible writes the result of an async task with the umask. Its own directory for that becomes its user's alone;
@@ -52,34 +49,23 @@ def start_turn(options: TurnOptions, detach: bool, verbose: bool) -> tuple[dict[
     except BaseException:
         lease.remove_directory(directory)
         raise
-    wait = (_detach if detach else _attend)(turn, directory, verbose)
+    result = (_detach if detach else _attend)(turn, directory, verbose)
     from .cautions import cautions  # while the turn runs: the bench row exec shows what that saves
 
-    warnings = cautions(options)
-    return wait(), warnings
+    return result, cautions(options)
 
 
-def _detach(turn: Turn, directory: str, verbose: bool) -> Callable[[], dict[str, Any]]:
-    state, told = os.pipe()
+def _detach(turn: Turn, directory: str, verbose: bool) -> dict[str, Any]:
+    options = turn.options
+    ready, done = os.pipe()
     pid = os.fork()
     if pid == 0:
-        grace = turn.options.grace_period
-        _supervise(turn, directory, verbose, (told,), lambda: lease.Detached(directory, grace), told)
+        _supervise(turn, directory, verbose, (done,), lambda: lease.Detached(directory, options.grace_period), done)
     with open(os.path.join(directory, "pid"), "w", encoding="ascii") as file:
         file.write(str(pid))
-    os.close(told)
-    return lambda: _how_to_watch(turn, directory, pid, state)
-
-
-def _how_to_watch(turn: Turn, directory: str, pid: int, state: int) -> dict[str, Any]:
-    """``state`` can be read once the supervisor needs no file of the module, and again when it has ended."""
-    os.read(state, 1)  # Ansible removes those files once this process ends
-    said, over = lease.first_poll(directory)
-    if over:
-        os.kill(pid, signal.SIGTERM)
-        select.select([state], [], [], _END_SECONDS)
-    os.close(state)
-    options = turn.options
+    os.close(done)
+    os.read(ready, 1)  # Ansible removes what the supervisor still imports once this process ends
+    os.close(ready)
     # What the action goes by is as it is read here: the task's own arguments may be strings, or left to a default.
     watch = {
         "directory": directory,
@@ -89,13 +75,11 @@ def _how_to_watch(turn: Turn, directory: str, pid: int, state: int) -> dict[str,
         "thread_id": options.thread_id,
         "workspace": options.workspace,
         "contained": turn.tenant.identity is not None,
-        "said": said,
-        "over": over,
     }
     return {"changed": True, "watch": watch}
 
 
-def _attend(turn: Turn, directory: str, verbose: bool) -> Callable[[], dict[str, Any]]:
+def _attend(turn: Turn, directory: str, verbose: bool) -> dict[str, Any]:
     # What is written to the lifeline does not matter: that it closes, when this process ends, does.
     lifeline_read, lifeline_write = os.pipe()
     result_read, result_write = os.pipe()
@@ -104,10 +88,6 @@ def _attend(turn: Turn, directory: str, verbose: bool) -> Callable[[], dict[str,
         _supervise(turn, directory, verbose, keep, lambda: lease.Attached(lifeline_read, result_write))
     os.close(lifeline_read)
     os.close(result_write)
-    return lambda: _wait_for_result(turn, directory, result_read, lifeline_write)
-
-
-def _wait_for_result(turn: Turn, directory: str, result_read: int, lifeline_write: int) -> dict[str, Any]:
     result: dict[str, Any] = {"thread_id": turn.options.thread_id}
     for line in _wait(result_read, lifeline_write).splitlines():
         with contextlib.suppress(ValueError):  # the last one may be cut off
@@ -125,10 +105,10 @@ def _supervise(
     verbose: bool,
     keep: Sequence[int],
     make_link: Callable[[], lease.Link],
-    told: int | None = None,
+    ready: int | None = None,
 ) -> None:
-    """The rest of the supervisor's life. It holds nothing of the module's, whose connection would stay open; a byte
-    goes to ``told`` once it needs none of the module's files either."""
+    """The rest of the supervisor's life. It holds nothing of the module's, whose connection would stay open; ``ready``
+    is closed once it needs none of the module's files either."""
     code = 1
     try:
         os.setsid()
@@ -140,9 +120,8 @@ def _supervise(
         begun = begin(turn, turn.argv)
         from .run import run_turn  # while the CLI starts: the bench row exec shows what that saves
 
-        if told is not None:
-            with contextlib.suppress(BrokenPipeError):  # the module was killed: nobody renews the lease
-                os.write(told, b".")
+        if ready is not None:
+            os.close(ready)
         link.deliver(run_turn(turn, begun, link, verbose))
         lease.remove_directory(directory)
         code = 0
