@@ -83,7 +83,7 @@ class TestTurns:
             **real(stub),
             "workspace": home.name,
             "root": str(home.parent),
-            "prompt": '[[run:sleep 2; echo CONFIDENTIAL > secret.txt; cat secret.txt]] [[json:{"ok": true}]]',
+            "prompt": '[[run:echo CONFIDENTIAL > secret.txt; cat secret.txt]] [[json:{"ok": true}]]',
             "output_schema": SCHEMA,
             "images_src": [str(tmp_path / "a.png")],
             "events_path": str(home / "events.jsonl"),
@@ -92,8 +92,7 @@ class TestTurns:
     @staticmethod
     @contextlib.contextmanager
     def waiting(options: dict[str, Any], umask: int, tmp: Path) -> Iterator[Path]:
-        """The directory of a turn that is over, and whose result waits to be fetched, as it took longer than the module
-        stays."""
+        """The directory of a turn that is over, and whose result waits to be fetched."""
         started = run_module("codex_exec", {**options, "_detach": True}, umask=umask, env={"TMPDIR": str(tmp)})
         directory = Path(started["watch"]["directory"])
         pid = int((directory / "pid").read_text())
@@ -162,7 +161,7 @@ class TestTurns:
         large = tmp_path / "large.png"
         large.write_bytes(b"")
         os.truncate(large, 256 << 20)
-        script = 'cat >/dev/null; sleep 2; echo \'{"type": "turn.completed", "usage": {}}\''
+        script = 'cat >/dev/null; echo \'{"type": "turn.completed", "usage": {}}\''
         given = {**options, **stand_in(open_dir, script), "images_src": [str(large)], "output_schema": None}
         with others.spying(tmp) as seen, self.waiting(given, umask, tmp) as directory:
             assert (directory / "image-0.png").stat().st_size == 256 << 20
